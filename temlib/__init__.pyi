@@ -1,0 +1,12 @@
+# The names that `import temlib` offers, each with its home: read by lazy_loader and by type checkers.
+from .errors import MicrographError as MicrographError
+from .errors import TemlibError as TemlibError
+from .micrographs import load_micrograph as load_micrograph
+from .micrographs import pixel_size_of as pixel_size_of
+from .micrographs import save_micrograph as save_micrograph
+from .runs import Run as Run
+from .segmentation import Segmenter as Segmenter
+from .segmentation import load_segmenter as load_segmenter
+from .training import train_segmenter as train_segmenter
+
+__version__: str

@@ -1,0 +1,53 @@
+"""Keras on TensorFlow: started without its start-up chatter, and made deterministic on request."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+__all__ = ["make_deterministic", "start_keras"]
+
+
+def start_keras() -> ModuleType:
+    """Import Keras and give the module.
+
+    TensorFlow writes notes on processors and graphics cards straight to the error stream, some
+    before its log level counts; they are kept out of terminals and notebooks. Errors raise exceptions all the same.
+    """
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _quiet_error_stream():
+            import keras
+
+            keras.ops.zeros(1)  # starts the devices, which has notes of its own
+    import keras
+
+    return keras
+
+
+def make_deterministic() -> None:
+    """Make TensorFlow's operations give the same bytes each time on the same machine.
+
+    A setting of the whole process, which is why no other function of temlib calls it.
+    """
+    if start_keras().backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def _quiet_error_stream() -> Iterator[None]:
+    """Send what compiled code writes to the error stream (descriptor 2) nowhere."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

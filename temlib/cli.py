@@ -1,0 +1,126 @@
+"""The command ``temlib``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from temlib import __version__, datasets
+from temlib.errors import RunError, TemlibError
+from temlib.runs import DEFAULT_SEED, NOTEBOOKS, Run
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``temlib`` with the arguments of the command line; give the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except TemlibError as error:
+        print(f"temlib: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("temlib", description="Segment particles in TEM images by transfer learning.")
+    parser.add_argument("--version", action="version", version=f"temlib {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    figures = commands.add_parser(
+        "figures",
+        help="regenerate figures 1 to 5 by running notebooks 01 to 05",
+        description="Run notebooks 01 to 05 and write figures, scores and provenance to figures/DATA-ENCODER/; "
+        "what an earlier run of the same name wrote there is replaced. Run it in a clone of temlib.",
+    )
+    figures.add_argument(
+        "--data", choices=list(datasets.DATASETS), default="simulated", help="default: simulated, which is embedded"
+    )
+    figures.add_argument(
+        "--encoder",
+        default="random",
+        help="'imagenet' (the paper's), the path of a weights file, or 'random' (default: needs nothing from outside)",
+    )
+    figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
+    figures.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="yaml file with other values for notebook parameters"
+    )
+    figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
+    figures.set_defaults(run=_figures)
+    return parser
+
+
+def _figures(options: argparse.Namespace) -> None:
+    notebooks = _notebooks()
+    root = (options.root or notebooks.parent).resolve()
+    encoder = options.encoder if options.encoder in ("random", "imagenet") else str(Path(options.encoder).resolve())
+    run = Run(options.data, encoder, options.seed, root)
+    _check_within_reach(run)
+    extra = _read_parameters(options.parameters)
+    for number, name in enumerate(NOTEBOOKS, start=1):
+        print(f"[{number}/{len(NOTEBOOKS)}] {name}", file=sys.stderr, flush=True)
+        _execute(notebooks / f"{name}.ipynb", run, extra)
+    print(f"figures, scores and provenance: {run.figures}")
+    print(f"executed notebooks: {run.folder / 'notebooks'}")
+
+
+def _notebooks() -> Path:
+    """Find the clone's notebooks: in the working folder, or beside an editable installation."""
+    for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
+        if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
+            return clone / "notebooks"
+    raise RunError(
+        "the notebooks are not here; 'temlib figures' runs in a clone of the temlib repository: change into it"
+    )
+
+
+def _check_within_reach(run: Run) -> None:
+    """Fail before the first notebook when data or weights are out of reach."""
+    from temlib import unet
+
+    unet.resolve_weights(run.weights)
+    datasets.load(run.data, list(datasets.table(run.data)["name"][:1]))
+
+
+def _read_parameters(file: Path | None) -> dict[str, dict]:
+    """Read parameters by notebook from a yaml file: {notebook: {parameter: value}}."""
+    if file is None:
+        return {}
+    import yaml
+
+    try:
+        parameters = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RunError(
+            f"{file}: cannot be read as yaml ({' '.join(str(error).split())[:120]}); check the file"
+        ) from error
+    if not isinstance(parameters, dict) or not all(isinstance(v, dict) for v in parameters.values()):
+        raise RunError(f"{file}: must map notebooks to parameters, as in '04_train_mobilenet_unet: {{epochs: 2}}'")
+    unknown = set(parameters) - set(NOTEBOOKS)
+    if unknown:
+        raise RunError(f"{file}: no notebook is called {sorted(unknown)[0]!r}; choose from {', '.join(NOTEBOOKS)}")
+    return parameters
+
+
+def _execute(notebook: Path, run: Run, extra: dict[str, dict]) -> None:
+    """Execute one notebook into the run's folder, which keeps it also when it fails."""
+    os.environ["TQDM_DISABLE"] = "1"  # read by the kernel: progress bars do not belong in a kept notebook
+    import papermill
+
+    common = {"data": run.data, "encoder": run.encoder, "seed": run.seed, "root": str(run.root)}
+    parameters = common | extra.get(notebook.stem, {})
+    unknown = set(parameters) - set(papermill.inspect_notebook(notebook))
+    if unknown:
+        raise RunError(f"{notebook.name}: has no parameter {sorted(unknown)[0]!r}; see its cell tagged 'parameters'")
+    output = run.folder / "notebooks" / notebook.name
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            notebook, output, parameters, kernel_name="python3", cwd=notebook.parent, execution_timeout=3600
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RunError(f"{notebook.name}: {error.ename}: {error.evalue} (see {output})") from error

@@ -1,0 +1,208 @@
+"""Named data sets: micrographs with instance labels, split once and for all.
+
+``emps`` are real micrographs, fetched on first use or read from the folder that the environment
+variable ``TEMLIB_DATA`` names; ``simulated`` is made on the spot and needs nothing from outside.
+This is the only module that fetches data from the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from temlib import synthetic
+from temlib.errors import DatasetError
+from temlib.micrographs import load_micrograph, with_axes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from hyperspy.signals import Signal2D
+
+__all__ = ["DATASETS", "Annotated", "Dataset", "assign_splits", "load", "table"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where a data set comes from and on what terms.
+
+    Attributes
+    ----------
+    title, licence, citation, doi : str
+        What it is, and how to cite it.
+    url : str
+        Folder of its files at a pinned commit, or "" where nothing is fetched.
+    """
+
+    title: str
+    licence: str
+    citation: str
+    doi: str = ""
+    url: str = ""
+
+
+DATASETS = {
+    "emps": Dataset(
+        title="EMPS: 187 bright-field micrographs of particles, hand-drawn instance masks",
+        licence="MIT (the repository's; the pictures are crops of published figures: fetch, do not redistribute)",
+        citation="B. Yildirim and J. M. Cole, J. Chem. Inf. Model. 2021, 61, 1136",
+        doi="10.1021/acs.jcim.0c01455",
+        url="https://raw.githubusercontent.com/by256/emps/dd8f86d714894fd08f3db80041893982ce058dd6/",
+    ),
+    "simulated": Dataset(
+        title="simulated: 40 micrographs of temlib's generator (distribution 'stand_in', seed 2023)",
+        licence="CC0-1.0",
+        citation="temlib",
+    ),
+}
+_SIMULATED_SPLIT = ("train",) * 24 + ("validation",) * 5 + ("test",) * 11
+_SIMULATED_SEED = 2023
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A micrograph with the instance labels that count as truth.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its data set.
+    image : Signal2D of shape (height, width)
+        Calibrated where the pixel size is known.
+    labels : Signal2D of shape (height, width), int32
+        0 is background, 1..n the particles.
+    """
+
+    name: str
+    image: Signal2D
+    labels: Signal2D
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The particles' pixels; bool array of shape (height, width)."""
+        return self.labels.data > 0
+
+
+def table(dataset: str) -> pd.DataFrame:
+    """List the micrographs of a data set: name, group (article) and split, in a fixed order."""
+    import pandas as pd
+
+    _check_name(dataset)
+    if dataset == "simulated":
+        names = [f"stand_in_{index:04d}" for index in range(len(_SIMULATED_SPLIT))]
+        return pd.DataFrame({"name": names, "group": names, "split": _SIMULATED_SPLIT})
+    return _registry(dataset)[["name", "group", "split"]]
+
+
+def load(dataset: str, names: Sequence[str]) -> list[Annotated]:
+    """Load micrographs of a data set by name.
+
+    Parameters
+    ----------
+    dataset : str
+        A key of :data:`DATASETS`.
+    names : sequence of str
+        Names from :func:`table`.
+
+    Returns
+    -------
+    list of Annotated, in the order of ``names``
+
+    Raises
+    ------
+    DatasetError
+        When the data set or a name is unknown, a file is out of reach, or its sha256 is wrong.
+    """
+    known = list(table(dataset)["name"])
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise DatasetError(f"{dataset} has no micrograph {unknown[0]!r}; see temlib.datasets.table({dataset!r})")
+    if dataset == "simulated":
+        n = max((known.index(name) for name in names), default=-1) + 1
+        made = {m.name: m for m in synthetic.sample("stand_in", n, _SIMULATED_SEED) if m.name in names}
+        return [Annotated(name, made[name].image, made[name].labels) for name in names]
+    rows = _registry(dataset).set_index("name").loc[list(names)]
+    return [_read(dataset, row.Index, row.image_sha256, row.labels_sha256) for row in rows.itertuples()]
+
+
+def assign_splits(groups: Sequence[str], sizes: dict[str, int], seed: int) -> list[str]:
+    """Split micrographs so that no group is in two splits.
+
+    Groups are visited in random order; each goes, whole, to the first split of ``sizes`` that it
+    still fits in, and otherwise to ``train``.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        The group (article) of each micrograph.
+    sizes : dict of str to int
+        How many micrographs each split takes, ``train`` excepted.
+    seed : int
+        Same seed, same split.
+
+    Returns
+    -------
+    list of str, the split of each micrograph
+    """
+    names, counts = np.unique(np.asarray(groups), return_counts=True)
+    room, of_group = dict(sizes), {}
+    for index in np.random.default_rng(seed).permutation(len(names)):
+        split = next((s for s, left in room.items() if counts[index] <= left), "train")
+        of_group[names[index]] = split
+        if split in room:
+            room[split] -= int(counts[index])
+    return [of_group[group] for group in groups]
+
+
+def _check_name(dataset: str) -> None:
+    if dataset not in DATASETS:
+        raise DatasetError(f"no data set is called {dataset!r}; choose from {', '.join(DATASETS)}")
+
+
+def _registry(dataset: str) -> pd.DataFrame:
+    import pandas as pd
+
+    with resources.as_file(resources.files("temlib") / "registry" / f"{dataset}.csv") as path:
+        return pd.read_csv(path, dtype=str)
+
+
+def _read(dataset: str, name: str, image_sha256: str, labels_sha256: str) -> Annotated:
+    image = load_micrograph(_fetch(dataset, f"images/{name}.png", image_sha256))
+    labels = load_micrograph(_fetch(dataset, f"segmaps/{name}.png", labels_sha256))
+    return Annotated(name, image, with_axes_of(image, labels.data.astype(np.int32), name))
+
+
+def _fetch(dataset: str, file: str, sha256: str) -> Path:
+    """Give the path of a checked file: in ``TEMLIB_DATA`` when set, else in pooch's cache."""
+    folder = os.environ.get("TEMLIB_DATA")
+    if folder:
+        path = Path(folder) / dataset / file
+        if not path.is_file():
+            raise DatasetError(f"{path}: missing; put {dataset} there, or unset TEMLIB_DATA to download it")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise DatasetError(f"{path}: is not the file that temlib expects (sha256 differs); fetch it again")
+        return path
+    import pooch
+
+    try:
+        return Path(
+            pooch.retrieve(
+                DATASETS[dataset].url + file,
+                known_hash=f"sha256:{sha256}",
+                fname=file.replace("/", "_"),
+                path=pooch.os_cache("temlib") / dataset,
+            )
+        )
+    except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
+        raise DatasetError(
+            f"{dataset}: {file} could not be downloaded from {DATASETS[dataset].url} ({type(error).__name__}); "
+            f"connect to the network, or set TEMLIB_DATA to a folder that holds {dataset}/"
+        ) from error

@@ -1,0 +1,34 @@
+"""The errors that temlib raises for input it cannot use: one line, with the way out."""
+
+__all__ = [
+    "DatasetError",
+    "MicrographError",
+    "RunError",
+    "SegmenterError",
+    "TemlibError",
+    "WeightsError",
+]
+
+
+class TemlibError(ValueError):
+    """Say in one line what is wrong with the given input and what to do about it."""
+
+
+class MicrographError(TemlibError):
+    """A file is not a micrograph that temlib can use."""
+
+
+class DatasetError(TemlibError):
+    """A named data set is unknown, incomplete or out of reach."""
+
+
+class WeightsError(TemlibError):
+    """Encoder weights are missing, out of reach or of another network."""
+
+
+class SegmenterError(TemlibError):
+    """A saved segmenter cannot be written or read."""
+
+
+class RunError(TemlibError):
+    """A step of the reproduction misses what an earlier step makes."""

@@ -1,0 +1,276 @@
+"""Micrographs: read any microscope file into a calibrated 2-D HyperSpy signal.
+
+A micrograph is a ``hyperspy.api.signals.Signal2D`` with two axes, ``y`` and ``x``. Their
+units are ``nm`` where the pixel size is known; where it is not, they are ``px`` with scale 1,
+and :func:`pixel_size_of` gives ``None``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import MicrographError
+
+if TYPE_CHECKING:
+    from hyperspy.signals import Signal2D
+
+__all__ = [
+    "GreyLevels",
+    "as_array",
+    "load_micrograph",
+    "micrograph",
+    "normalise",
+    "pixel_size_of",
+    "save_micrograph",
+    "with_axes_of",
+    "write_atomically",
+]
+
+# Spellings that microscope vendors use for a length, in nm.
+_NANOMETRES = {
+    "m": 1e9,
+    "cm": 1e7,
+    "mm": 1e6,
+    "um": 1e3,
+    "µm": 1e3,  # micro sign
+    "μm": 1e3,  # Greek mu
+    "u_m": 1e3,
+    "micron": 1e3,
+    "nm": 1.0,
+    "n_m": 1.0,
+    "a": 0.1,
+    "å": 0.1,
+    "angstrom": 0.1,
+    "pm": 1e-3,
+    "p_m": 1e-3,
+}
+# A pixel this large is a printing resolution (300 dpi is 85 um), not a microscope's.
+_LARGEST_PIXEL_NM = 1e4
+# No pickle behind any of these: reading them runs no code of the file's author.
+_READABLE = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "dm3", "dm4", "emd", "emi", "ser", "mrc", "hspy", "h5")
+
+
+def micrograph(data: np.ndarray, pixel_size_nm: float | tuple[float, float] | None = None, title: str = "") -> Signal2D:
+    """Wrap an array in a calibrated micrograph.
+
+    Parameters
+    ----------
+    data : array of shape (height, width)
+        Grey levels, or a mask, or labels; any real dtype.
+    pixel_size_nm : float or (float, float), optional
+        Edge of a pixel [nm], or its height and width [nm]; ``None`` where it is unknown.
+    title : str
+        Name shown in figures.
+
+    Returns
+    -------
+    hyperspy Signal2D
+    """
+    import hyperspy.api as hs
+
+    scales = np.broadcast_to(np.asarray(1.0 if pixel_size_nm is None else pixel_size_nm, dtype=float), 2)
+    if not (np.isfinite(scales).all() and (scales > 0).all()):
+        raise MicrographError(f"pixel_size_nm={pixel_size_nm!r} is not a positive number of nanometres")
+    units = "px" if pixel_size_nm is None else "nm"
+    axes = [
+        {"name": name, "size": size, "scale": float(scale), "units": units}
+        for name, size, scale in zip("yx", data.shape, scales, strict=True)
+    ]
+    return hs.signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
+
+
+def as_array(image: Any) -> np.ndarray:
+    """Give the (height, width) array of a micrograph or of anything array-like.
+
+    Raises
+    ------
+    MicrographError
+        When it is not a 2-D image.
+    """
+    data = np.asarray(getattr(image, "data", image) if not isinstance(image, np.ndarray) else image)
+    if data.ndim != 2 or 0 in data.shape:
+        raise MicrographError(f"a micrograph has two dimensions; got an array of shape {data.shape}")
+    return data
+
+
+def pixel_size_of(image: Signal2D) -> tuple[float, float] | None:
+    """Give the height and width of a pixel [nm], or ``None`` where the pixel size is unknown."""
+    axes = image.axes_manager.signal_axes[::-1]
+    sizes = tuple(_length_nm(axis.scale, axis.units) for axis in axes)
+    return None if None in sizes else sizes  # type: ignore[return-value]
+
+
+def with_axes_of(image: Any, data: np.ndarray, title: str = "") -> Any:
+    """Give ``data`` the axes of ``image`` when that is a signal, else return it as it is."""
+    if not hasattr(image, "axes_manager"):
+        return data
+    return micrograph(data, pixel_size_of(image), title)
+
+
+def load_micrograph(path: str | os.PathLike, pixel_size_nm: float | tuple[float, float] | None = None) -> Signal2D:
+    """Read one micrograph from any file that RosettaSciIO understands.
+
+    Units are normalised to nm; a pixel size that the file does not state stays unknown. Colour
+    pictures become grey (ITU-R BT.709 luma). Other signals in the same file are left aside.
+
+    Parameters
+    ----------
+    path : path
+        The file: png, tif, dm3, dm4, emd, ser, emi, mrc, hspy, ...
+    pixel_size_nm : float or (float, float), optional
+        Pixel size [nm] to use instead of the file's.
+
+    Returns
+    -------
+    hyperspy Signal2D of shape (height, width)
+
+    Raises
+    ------
+    MicrographError
+        When the file is missing, unreadable, or holds no single 2-D image: spectra, stacks,
+        diffraction patterns, several images.
+    """
+    path = Path(path)
+    found = [_describe(signal) for signal in _read(path)]
+    images = [signal for signal, flaw in found if flaw is None]
+    if not images:
+        reasons = ", ".join(dict.fromkeys(flaw for _, flaw in found if flaw)) or "no data"
+        raise MicrographError(f"{path.name}: no micrograph in this file ({reasons}); give a file with one 2-D image")
+    if len(images) > 1:
+        titles = ", ".join(repr(image.metadata.General.title) for image in images)
+        raise MicrographError(f"{path.name}: holds {len(images)} images ({titles}); export the one you want to a file")
+    image = images[0]
+    size = pixel_size_of(image) if pixel_size_nm is None else pixel_size_nm
+    return micrograph(_to_grey(image.data), size, image.metadata.General.title or path.stem)
+
+
+@dataclass(frozen=True)
+class GreyLevels:
+    """How grey levels are normalised: the percentiles that become -1 and 1, the rest clipped."""
+
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
+
+    def to_dict(self) -> dict[str, float]:
+        """Give the parameters as plain numbers, as a saved segmenter keeps them."""
+        return asdict(self)
+
+
+def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
+    """Bring the grey levels of any micrograph to [-1, 1], as MobileNet's weights expect them.
+
+    Robust against hot pixels and burnt-in marks: two percentiles are mapped to -1 and 1 and
+    what lies outside is clipped. NaN and infinite pixels take the median. A flat image is 0.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        Any integer, float or boolean dtype, any range.
+    levels : GreyLevels
+        The percentiles.
+
+    Returns
+    -------
+    float32 array of shape (height, width), in [-1, 1]
+    """
+    data = as_array(image).astype(np.float64)
+    finite = np.isfinite(data)
+    if not finite.any():
+        raise MicrographError("the image has no finite pixel; check the file")
+    if not finite.all():
+        data = np.where(finite, data, np.median(data[finite]))
+    low, high = np.percentile(data[finite], [levels.low_percentile, levels.high_percentile])
+    if high <= low:  # few pixels differ from the rest, as in a sparse mask
+        low, high = data.min(), data.max()
+    if high <= low:
+        return np.zeros(data.shape, np.float32)
+    return np.clip(2 * (data - low) / (high - low) - 1, -1, 1).astype(np.float32)
+
+
+def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = False) -> Path:
+    """Write a micrograph, a mask or labels with its axes, in the format that the suffix names.
+
+    Masks are written as 0 and 1. ``.hspy`` and ``.tif`` keep the pixel size, ``.png`` does not.
+
+    Raises
+    ------
+    MicrographError
+        When the file exists and ``overwrite`` is false.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise MicrographError(f"{path}: exists already; pass overwrite=True to replace it")
+    if image.data.dtype == bool:
+        image = with_axes_of(image, image.data.astype(np.uint8), image.metadata.General.title)
+    return write_atomically(path, lambda temporary: image.save(temporary, overwrite=True))
+
+
+def write_atomically(path: str | os.PathLike, write: Any) -> Path:
+    """Call ``write(temporary_path)`` and rename the result to ``path``: all of it or nothing.
+
+    The temporary name lies in the same folder and keeps the suffix, by which writers choose
+    their format. The folder is made where it is missing; a file of that name is replaced.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _read(path: Path) -> list[Signal2D]:
+    if not path.is_file():
+        raise MicrographError(f"{path}: there is no such file; check the path")
+    if path.suffix.lower().lstrip(".") not in _READABLE:
+        raise MicrographError(
+            f"{path.name}: files of type '{path.suffix}' are not read; use one of {', '.join(_READABLE)}"
+        )
+    import hyperspy.api as hs
+
+    try:
+        signals = hs.load(os.fspath(path), escape_square_brackets=True)
+    except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
+        reason = " ".join(str(error).split())[:160]
+        raise MicrographError(
+            f"{path.name}: cannot be read ({reason or type(error).__name__}); check the file"
+        ) from error
+    return signals if isinstance(signals, list) else [signals]
+
+
+def _describe(signal: Signal2D) -> tuple[Signal2D, str | None]:
+    """Give the signal and why it is no micrograph, or None when it is one."""
+    shape, dtype = signal.data.shape, signal.data.dtype
+    units = [str(axis.units).replace(" ", "") for axis in signal.axes_manager._axes]
+    if len(shape) == 1 or signal.axes_manager.signal_dimension != 2:
+        return signal, f"a spectrum or profile of shape {shape}"
+    if len(shape) > 2:
+        return signal, f"a stack of shape {shape}"
+    if "diffraction" in signal.metadata.Signal.signal_type or any(u.startswith("1/") or "rad" in u for u in units):
+        return signal, "a diffraction pattern"
+    if np.issubdtype(dtype, np.complexfloating):
+        return signal, "complex numbers, not grey levels"
+    return signal, None
+
+
+def _to_grey(data: np.ndarray) -> np.ndarray:
+    if data.dtype.names is None:
+        return data
+    luma = sum(weight * data[name] for name, weight in zip("RGB", (0.2126, 0.7152, 0.0722), strict=True))
+    return np.rint(luma).astype(data.dtype["R"])
+
+
+def _length_nm(scale: float, units: Any) -> float | None:
+    factor = _NANOMETRES.get(str(units).strip().lower())
+    if factor is None or not np.isfinite(scale) or scale == 0:
+        return None
+    length = abs(scale) * factor
+    return length if length < _LARGEST_PIXEL_NM else None

@@ -1,0 +1,104 @@
+"""Scores of a predicted mask against a hand annotation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+from skimage.measure import label, perimeter_crofton
+from skimage.segmentation import find_boundaries
+
+from temlib.micrographs import as_array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["iou", "particle_scores"]
+
+
+def iou(prediction: Any, truth: Any) -> float:
+    """Intersection over union of the particle class, TP / (TP + FP + FN).
+
+    Parameters
+    ----------
+    prediction, truth : signals or bool arrays of shape (height, width)
+        Masks; anything else is taken as *particle* where it is not 0.
+
+    Returns
+    -------
+    float in [0, 1]; 1 when both masks are empty.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+    prediction, truth = _masks(prediction, truth)
+    union = np.count_nonzero(prediction | truth)
+    return 1.0 if union == 0 else np.count_nonzero(prediction & truth) / union
+
+
+def particle_scores(prediction: Any, labels: Any) -> pd.DataFrame:
+    """Score a mask particle by particle: found or not, and how well its outline is kept.
+
+    A mask does not tell touching particles apart, so each predicted pixel is first given to the
+    true particle nearest to it; a particle's *piece* is what it gets that way, in so far as it hangs
+    together with the particle. Circularity is 4 pi area / perimeter^2 with Crofton's perimeter
+    (ISO 9276-6), of outlines as they are in the image.
+
+    Parameters
+    ----------
+    prediction : signal or bool array of shape (height, width)
+        The predicted mask.
+    labels : signal or int array of shape (height, width)
+        True instance labels, 0 is background.
+
+    Returns
+    -------
+    DataFrame indexed by label
+        ``iou`` of the piece with the particle, ``found`` (IoU of at least 0.5), and for found
+        particles (else NaN) ``circularity_error`` (predicted less true), and
+        ``boundary_distance_px`` (mean distance between the outlines, both ways, [px]).
+    """
+    import pandas as pd
+
+    truth = as_array(labels)
+    prediction, _ = _masks(prediction, truth)
+    columns = ["iou", "found", "circularity_error", "boundary_distance_px"]
+    numbers = np.unique(truth[truth > 0])
+    if numbers.size == 0:
+        return pd.DataFrame(columns=columns, index=pd.Index([], name="label"))
+    nearest = ndimage.distance_transform_edt(truth == 0, return_distances=False, return_indices=True)
+    owner = np.where(prediction, truth[tuple(nearest)], 0)  # equal to truth inside particles
+    boxes = ndimage.find_objects(np.maximum(owner, truth))
+    rows = [_score_piece(owner[boxes[n - 1]] == n, truth[boxes[n - 1]] == n) for n in numbers]
+    return pd.DataFrame(rows, columns=columns, index=pd.Index(numbers, name="label"))
+
+
+def _score_piece(owned: np.ndarray, particle: np.ndarray) -> tuple[float, bool, float, float]:
+    pieces = label(owned, connectivity=1)
+    touching = np.unique(pieces[particle])
+    piece = np.isin(pieces, touching[touching > 0])
+    overlap = iou(piece, particle)
+    if overlap < 0.5:
+        return overlap, False, np.nan, np.nan
+    return overlap, True, _circularity(piece) - _circularity(particle), _boundary_distance(piece, particle)
+
+
+def _circularity(mask: np.ndarray) -> float:
+    perimeter = perimeter_crofton(np.pad(mask, 1), directions=4)
+    return 4 * np.pi * np.count_nonzero(mask) / perimeter**2
+
+
+def _boundary_distance(first: np.ndarray, second: np.ndarray) -> float:
+    outlines = [find_boundaries(np.pad(mask, 1), mode="inner") for mask in (first, second)]
+    distances = [ndimage.distance_transform_edt(~outline) for outline in outlines]
+    return float(np.concatenate([distances[1][outlines[0]], distances[0][outlines[1]]]).mean())
+
+
+def _masks(prediction: Any, truth: Any) -> tuple[np.ndarray, np.ndarray]:
+    prediction, truth = as_array(prediction) != 0, as_array(truth) != 0
+    if prediction.shape != truth.shape:
+        raise ValueError(f"a prediction of shape {prediction.shape} cannot be scored against {truth.shape}")
+    return prediction, truth

@@ -1,0 +1,257 @@
+"""The network: a U-Net whose encoder is a MobileNet pre-trained on ImageNet.
+
+Encoder: A. Howard et al., MobileNets, 2017, arXiv:1704.04861. Decoder: after O. Ronneberger et
+al., U-Net, MICCAI 2015, DOI 10.1007/978-3-319-24574-4_28.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from temlib.backend import start_keras
+from temlib.errors import WeightsError
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["STRIDE", "decoder", "encoder", "predict", "resolve_weights", "unet"]
+
+SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
+DEEPEST = "conv_pw_12_relu"
+STRIDE = 32
+"""Reduction at the deepest level: heights and widths inside the network are multiples of it."""
+
+_ALPHAS = (0.25, 0.5, 0.75, 1.0)
+_FIRST_LAYER_WIDTH = 32  # at alpha 1
+
+
+def resolve_weights(weights: str | os.PathLike | None, alpha: float | None = None) -> Path | None:
+    """Find the file of encoder weights.
+
+    Parameters
+    ----------
+    weights : path, "imagenet" or None
+        ``"imagenet"`` is looked for in the folder that ``TEMLIB_WEIGHTS`` names, then taken from
+        Keras's own download (kept in Keras's cache). ``None`` is random weights: no file.
+    alpha : float, optional
+        Width multiplier of the MobileNet looked for: 0.25, 0.5, 0.75 or 1 (the default).
+
+    Raises
+    ------
+    WeightsError
+        When there is no such file, or no network to fetch it.
+    """
+    if weights is None:
+        return None
+    if weights != "imagenet":
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsError(
+                f"{path}: there is no such weights file; pass a path, 'imagenet', or None for random weights"
+            )
+        return path
+    alpha = 1.0 if alpha is None else alpha
+    if alpha not in _ALPHAS:
+        raise WeightsError(f"there are no ImageNet weights for alpha={alpha}; choose from {_ALPHAS}")
+    keras_name = f"mobilenet_{f'{alpha * 10:.1f}' if alpha < 1 else '1.0'}_224_tf_no_top.h5".replace(".", "_", 1)
+    folder = os.environ.get("TEMLIB_WEIGHTS")
+    tried = []
+    if folder:
+        for name in (f"mobilenet_{alpha}_224_imagenet_to_{DEEPEST.removesuffix('_relu')}.weights.h5", keras_name):
+            path = Path(folder) / name
+            if path.is_file():
+                return path
+            tried.append(os.fspath(path))
+    return _download(keras_name, tried)
+
+
+def encoder(weights: str | os.PathLike | None, alpha: float | None = None, seed: int = 0) -> keras.Model:
+    """Build the MobileNet encoder, frozen and in inference mode.
+
+    Parameters
+    ----------
+    weights : path, "imagenet" or None
+        See :func:`resolve_weights`. Both the Keras 3 ``.weights.h5`` of the truncated network and
+        the legacy ``no_top.h5`` of the whole one are read.
+    alpha : float, optional
+        Width multiplier; by default that of the weights file, or 1.
+    seed : int
+        For random weights (Glorot uniform): same seed, same weights.
+
+    Returns
+    -------
+    keras.Model
+        From (n, height, width, 3) in [-1, 1], height and width multiples of 32, to five feature
+        maps of strides 2, 4, 8, 16 and 32.
+    """
+    keras = start_keras()
+
+    path = resolve_weights(weights, alpha)
+    stored = None if path is None else _stored_alpha(path)
+    if alpha is not None and stored is not None and alpha != stored:
+        raise WeightsError(
+            f"{path}: holds a MobileNet of alpha={stored}, not {alpha}; pass alpha={stored} or another file"
+        )
+    width = next((a for a in (alpha, stored) if a is not None), 1.0)
+    full = keras.applications.MobileNet(input_shape=(None, None, 3), alpha=width, include_top=False, weights=None)
+    truncated = keras.Model(full.input, full.get_layer(DEEPEST).output)
+    if path is None:
+        _randomise(truncated, seed)
+    else:
+        _load(path, full, truncated)
+    model = keras.Model(full.input, [full.get_layer(name).output for name in (*SKIPS, DEEPEST)], name="encoder")
+    model.trainable = False
+    return model
+
+
+def decoder(channels: Sequence[int], widths: Sequence[int] = (128, 64, 48, 32, 16), seed: int = 0) -> keras.Model:
+    """Build the U-Net decoder.
+
+    At each level the map from below is doubled in size, joined with the skip connection (brought
+    to the same number of channels), and convolved. Batch normalisation has momentum 0.9: with
+    Keras's 0.99 a small training set leaves the moving averages unconverged.
+
+    Parameters
+    ----------
+    channels : sequence of 5 int
+        Channels of the encoder's maps, stride 2 first.
+    widths : sequence of 5 int
+        Channels of the decoder, deepest level first.
+    seed : int
+        Same seed, same initial weights.
+
+    Returns
+    -------
+    keras.Model
+        From five feature maps to the probability of *particle*, (n, height, width, 1).
+    """
+    keras = start_keras()
+    layers = keras.layers
+
+    seeds = iter(np.random.SeedSequence(seed).generate_state(4 * len(widths)).tolist())
+
+    def convolve(x, width, size):
+        init = keras.initializers.HeNormal(seed=next(seeds))
+        x = layers.Conv2D(width, size, padding="same", use_bias=False, kernel_initializer=init)(x)
+        return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+
+    maps = [keras.Input((None, None, n), name=f"stride_{2 ** (i + 1)}") for i, n in enumerate(channels)]
+    x = convolve(maps[-1], widths[0], 1)
+    for skip, width in zip(maps[-2::-1], widths[1:], strict=True):
+        x = layers.Concatenate()([layers.UpSampling2D()(x), convolve(skip, width, 1)])
+        x = convolve(x, width, 3)
+    x = layers.Conv2D(1, 1, kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)))(x)
+    x = layers.UpSampling2D(interpolation="bilinear")(x)
+    return keras.Model(maps, layers.Activation("sigmoid", dtype="float32")(x), name="decoder")
+
+
+def unet(encoder: keras.Model, decoder: keras.Model) -> keras.Model:
+    """Join encoder and decoder.
+
+    Returns
+    -------
+    keras.Model
+        From (n, height, width, 1) in [-1, 1], height and width multiples of 32, to the probability
+        of *particle*, (n, height, width, 1).
+    """
+    import keras
+
+    image = keras.Input((None, None, 1), name="micrograph")
+    rgb = keras.layers.Concatenate()([image, image, image])
+    return keras.Model(image, decoder(encoder(rgb, training=False)), name="mobilenet_unet")
+
+
+def predict(model: keras.Model, image: np.ndarray) -> np.ndarray:
+    """Apply the network to one image of any size: pad by reflection to the stride, crop back.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`unet`.
+    image : array of shape (height, width), in [-1, 1]
+        A normalised micrograph.
+
+    Returns
+    -------
+    float32 array of shape (height, width), in [0, 1]
+    """
+    height, width = image.shape
+    padded = np.pad(image, [(0, -height % STRIDE), (0, -width % STRIDE)], mode="symmetric")
+    probability = model(padded[None, ..., None].astype(np.float32), training=False)
+    return np.asarray(probability)[0, :height, :width, 0]
+
+
+def _download(name: str, tried: list[str]) -> Path:
+    keras = start_keras()
+    from keras.src.applications.mobilenet import BASE_WEIGHT_PATH
+
+    try:
+        return Path(keras.utils.get_file(name, BASE_WEIGHT_PATH + name, cache_subdir="models"))
+    except Exception as error:  # Keras wraps URL errors in a bare Exception
+        tried.append(f"Keras's download ({' '.join(str(error).split())[:120]})")
+        raise WeightsError(
+            f"no ImageNet weights: tried {'; '.join(tried)}. Connect to the network, set TEMLIB_WEIGHTS to a folder "
+            f"with {name}, pass the path of a weights file, or weights=None for a random encoder"
+        ) from error
+
+
+def _stored_alpha(path: Path) -> float:
+    """Tell the width multiplier of a weights file from its first convolution."""
+    import h5py
+
+    if not path.name.endswith(".h5"):
+        raise WeightsError(f"{path}: weights are read from .h5 files alone; pass a .weights.h5 or no_top.h5 file")
+    try:
+        with h5py.File(path) as file:
+            kernel = next(file[key] for key in ("layers/conv2d/vars/0", "conv1/conv1/kernel:0") if key in file)
+            return kernel.shape[-1] / _FIRST_LAYER_WIDTH
+    except (OSError, StopIteration) as error:
+        raise WeightsError(
+            f"{path}: is no weights file of a MobileNet v1; download it again or pass another"
+        ) from error
+
+
+def _load(path: Path, full: keras.Model, truncated: keras.Model) -> None:
+    """Load a file into the network it fits, and check that every number is finite."""
+    model = truncated if path.name.endswith(".weights.h5") else full
+    try:
+        _check_layer_names(path, model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that the file lacks
+            model.load_weights(path)
+    except (ValueError, KeyError, OSError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(
+            f"{path}: does not fit MobileNet v1 ({reason}); download it again or pass another"
+        ) from error
+    if not all(np.isfinite(array).all() for array in truncated.get_weights()):
+        raise WeightsError(f"{path}: holds numbers that are not finite; download it again")
+
+
+def _check_layer_names(path: Path, model: keras.Model) -> None:
+    """Check that a legacy file names the layers of the model, which Keras matches by order."""
+    import h5py
+
+    with h5py.File(path) as file:
+        if "layer_names" not in file.attrs:
+            return
+        stored = {name.decode() if isinstance(name, bytes) else name for name in file.attrs["layer_names"]}
+    missing = {layer.name for layer in model.layers if layer.weights} - stored
+    if missing:
+        raise ValueError(f"no layer {sorted(missing)[0]!r}")
+
+
+def _randomise(model: keras.Model, seed: int) -> None:
+    """Draw every kernel anew from a seed, since Keras's own initialisers take the global one."""
+    import keras
+
+    seeds = np.random.SeedSequence(seed).generate_state(len(model.weights)).tolist()
+    for variable, kernel_seed in zip(model.weights, seeds, strict=True):
+        if "kernel" in variable.name:
+            variable.assign(keras.initializers.GlorotUniform(seed=kernel_seed)(variable.shape))

@@ -1,0 +1,111 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib_scalebar.scalebar import ScaleBar
+
+from temlib import figures
+from temlib.micrographs import micrograph
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    mpl.pyplot.close("all")
+
+
+@pytest.fixture
+def image():
+    return micrograph(np.random.default_rng(0).normal(size=(60, 80)), 0.25, "a")
+
+
+@pytest.fixture
+def mask():
+    mask = np.zeros((60, 80), bool)
+    mask[20:40, 30:60] = True
+    return mask
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(mpl.text.Text)]
+
+
+def test_scale_bars_use_the_pixel_size(image):
+    figure = figures.show_micrographs([image], ["a"])
+    bars = [artist for artist in figure.axes[0].get_children() if isinstance(artist, ScaleBar)]
+    assert [(bar.dx, bar.dimension.base_units) for bar in bars] == [(0.25, "m")]
+    assert "pixel size unknown" not in texts(figure)
+
+
+def test_unknown_pixel_size_is_said_and_not_drawn(image):
+    figure = figures.show_micrographs([micrograph(image.data)], ["a"])
+    assert not any(isinstance(artist, ScaleBar) for artist in figure.axes[0].get_children())
+    assert "pixel size unknown" in texts(figure)
+
+
+def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
+    two = [image, image]
+    for figure, kinds in [
+        (figures.figure_2(two, [mask, mask], two, [mask, mask]), {"ML", "truth"}),
+        (figures.figure_3(two, [mask, mask], [mask, ~mask]), {"ML", "TL"}),
+        (figures.figure_4(two, [mask, mask], [mask, mask], [0.1, 0.2]), {"TL", "truth"}),
+    ]:
+        drawn = {
+            mpl.colors.to_hex(collection.get_edgecolor()[0]).upper()
+            for collection in figure.findobj(mpl.contour.QuadContourSet)
+        }
+        assert drawn == {figures.COLOURS[kind] for kind in kinds}
+
+
+def test_colours_are_distinct():
+    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
+
+
+def test_outlines_lie_on_the_mask(image, mask):
+    figure = figures.show_micrographs([image], ["a"], [{"TL": mask}])
+    (outline,) = figure.findobj(mpl.contour.QuadContourSet)
+    vertices = outline.get_paths()[0].vertices
+    assert vertices.min(0) == pytest.approx([29.5, 19.5])
+    assert vertices.max(0) == pytest.approx([59.5, 39.5])
+
+
+def test_figure_5_states_means_medians_and_the_count():
+    scores = pd.DataFrame({"ML": [0.5, 0.6, 0.7, 0.2], "TL": [0.9, 0.5, 0.8, 0.2], "Otsu": [0.1, 0.2, 0.3, 0.8]})
+    words = " ".join(texts(figures.figure_5(scores, "the caption")))
+    for statement in (
+        "TL better than ML on 2 of 4",
+        "ML: mean 0.50, median 0.55",
+        "TL: mean 0.60, median 0.65",
+        "Otsu: mean 0.35, median 0.25",
+        "the caption",
+    ):
+        assert statement in words
+
+
+def test_every_test_micrograph_is_shown_with_its_iou(image, mask):
+    figure = figures.figure_4([image] * 5, [mask] * 5, [mask] * 5, [0.11, 0.22, 0.33, 0.44, 0.55])
+    words = " ".join(texts(figure))
+    assert all(f"{i + 1}: IoU 0.{i + 1}{i + 1}" in words for i in range(5))
+
+
+def test_figure_1_names_what_stands_for_the_experiment(image):
+    words = " ".join(texts(figures.figure_1([image] * 2, [image] * 2, "simulated")))
+    assert all(word in words for word in ("(a) simulated", "(b) simulated", "(c) synthetic", "(d) synthetic"))
+
+
+def test_legend_and_caption_do_not_overlap(image, mask):
+    figure = figures.figure_2([image] * 2, [mask] * 2, [image] * 2, [mask] * 2, "caption of the run")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    caption = next(text for text in figure.findobj(mpl.text.Text) if text.get_text() == "caption of the run")
+    assert not legend.get_window_extent().overlaps(caption.get_window_extent())
+
+
+def test_figures_are_saved_as_png_and_pdf_with_the_same_bytes_each_time(image, tmp_path):
+    for folder in ("first", "second"):
+        figures.save_figure(figures.show_micrographs([image], ["a"]), tmp_path / folder, "figure_1")
+    for name in ("figure_1.png", "figure_1.pdf"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert len(list((tmp_path / "first").iterdir())) == 2

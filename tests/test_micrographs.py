@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+import temlib
+from temlib.micrographs import GreyLevels, as_array, micrograph, normalise, with_axes_of, write_atomically
+
+
+@pytest.mark.parametrize(
+    ("unit", "nanometres"),
+    [
+        ("m", 1e9),
+        ("mm", 1e6),
+        ("um", 1e3),
+        ("µm", 1e3),
+        ("μm", 1e3),
+        ("nm", 1),
+        ("n_m", 1),
+        ("A", 0.1),
+        ("Å", 0.1),
+        ("pm", 1e-3),
+    ],
+)
+def test_every_spelling_of_a_unit_becomes_nanometres(tmp_path, unit, nanometres):
+    signal = micrograph(np.zeros((4, 6)), 1)
+    for axis in signal.axes_manager.signal_axes:
+        axis.scale, axis.units = 0.25 / nanometres, unit
+    signal.save(tmp_path / "a.hspy")
+    loaded = temlib.load_micrograph(tmp_path / "a.hspy")
+    assert temlib.pixel_size_of(loaded) == pytest.approx((0.25, 0.25))
+    assert [axis.units for axis in loaded.axes_manager.signal_axes] == ["nm", "nm"]
+
+
+@pytest.mark.parametrize("unit", ["", "px", "furlong", "1/nm2"])
+def test_unknown_pixel_size_is_unknown_and_not_one(tmp_path, unit):
+    signal = micrograph(np.zeros((4, 6)))
+    for axis in signal.axes_manager.signal_axes:
+        axis.scale, axis.units = 7.0, unit
+    signal.save(tmp_path / "a.hspy")
+    if unit.startswith("1/"):
+        with pytest.raises(temlib.MicrographError, match="diffraction"):
+            temlib.load_micrograph(tmp_path / "a.hspy")
+    else:
+        assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "a.hspy")) is None
+
+
+def test_printing_resolution_is_no_pixel_size(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.tif", dpi=(72, 72))
+    assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "a.tif")) is None
+
+
+def test_given_pixel_size_wins_and_may_be_anisotropic(tmp_path):
+    temlib.save_micrograph(micrograph(np.zeros((4, 6)), 3), tmp_path / "a.hspy")
+    assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "a.hspy", 0.5)) == (0.5, 0.5)
+    assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "a.hspy", (0.5, 2))) == (0.5, 2)
+    with pytest.raises(temlib.MicrographError, match="pixel_size_nm=-1"):
+        temlib.load_micrograph(tmp_path / "a.hspy", -1)
+
+
+def test_colour_becomes_grey_by_luma(tmp_path):
+    from PIL import Image
+
+    rgb = np.zeros((5, 5, 3), np.uint8)
+    rgb[..., 0], rgb[..., 1], rgb[..., 2] = 100, 200, 50
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    image = temlib.load_micrograph(tmp_path / "a.png").data
+    assert image.dtype == np.uint8
+    assert np.all(image == round(0.2126 * 100 + 0.7152 * 200 + 0.0722 * 50))
+
+
+def test_grey_png_is_read_exactly(tmp_path):
+    from PIL import Image
+
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    Image.fromarray(np.repeat(grey[..., None], 3, -1)).save(tmp_path / "a.png")
+    assert np.array_equal(temlib.load_micrograph(tmp_path / "a.png").data, grey)
+
+
+def test_a_single_image_mrc_is_read(tmp_path):
+    data = np.arange(12, dtype=np.float32).reshape(3, 4)
+    header = np.zeros(256, np.int32)
+    header[:4] = 4, 3, 1, 2  # columns, rows, sections, mode 2: float32
+    header[7:10] = 4, 3, 1
+    header[10:13] = np.array([20, 15, 5], np.float32).view(np.int32)  # cell [A]
+    header[16:19] = 1, 2, 3
+    header[52] = int.from_bytes(b"MAP ", "little")
+    header[53] = int.from_bytes(b"DA\0\0", "little")
+    (tmp_path / "a.mrc").write_bytes(header.tobytes() + data.tobytes())
+    loaded = temlib.load_micrograph(tmp_path / "a.mrc")
+    assert np.array_equal(loaded.data, data)
+    assert temlib.pixel_size_of(loaded) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("file", "shape", "size"),
+    [
+        ("openncem/dmTest_float32_nonSquare_diffPixelSize.dm3", (64, 128), (0.2, 1.0)),
+        ("openncem/dmTest_float32_nonSquare_diffPixelSize.dm4", (64, 128), (0.2, 1.0)),
+        ("openncem/16_STOimage_1.ser", (1024, 1024), (0.0100127, 0.0100127)),
+        ("openncem/Acquisition_18.emd", (1024, 1024), (0.0122465, 0.0122465)),
+        ("openncem/Camera Ceta Imaging Micro.emd", (512, 512), (3.13884, 3.13884)),
+        ("particlespy/JEOL HAADF Image.dm4", (112, 112), (1.24901, 1.24901)),
+        ("particlespy/SiO2 HAADF Image.hspy", (128, 128), (8.55245, 8.55245)),
+        ("hyperspy-demos/stem_abf_data.hspy", (512, 512), None),
+        ("pyxem-demos/moo3_100kX.tif", (254, 254), None),
+    ],
+)
+def test_files_of_many_microscopes(formats, file, shape, size):
+    signal = temlib.load_micrograph(formats / file)
+    assert signal.data.shape == shape
+    assert temlib.pixel_size_of(signal) == (None if size is None else pytest.approx(size, rel=1e-4))
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("openncem/08_carbon.dm3", "spectrum"),
+        ("openncem/Camera Ceta Diffraction Micro.emd", "diffraction pattern"),
+        ("openncem/STEM HAADF-DF4-DF2-BF Diffraction Micro.emd", "4 images"),
+        ("openncem/dmTest_3D_int16_64,65,66.dm3", "stack"),
+        ("openncem/temp.mrc", "stack"),
+        ("particlespy/SiO2 EDS Spectrum Image.hspy", "spectrum"),
+        ("pyxem-demos/au_xgrating_100kX.hspy", "diffraction pattern"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_micrograph_is_refused_in_one_line(formats, file, reason):
+    with pytest.raises(temlib.MicrographError) as caught:
+        temlib.load_micrograph(formats / file)
+    message = str(caught.value)
+    assert message.startswith((formats / file).name)
+    assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(temlib.MicrographError, match=r"broken\.png: cannot be read") as caught:
+        temlib.load_micrograph(tmp_path / "broken.png")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_unknown_types_are_named(tmp_path):
+    with pytest.raises(temlib.MicrographError, match="no such file"):
+        temlib.load_micrograph(tmp_path / "none.dm4")
+    (tmp_path / "a.pkl").write_bytes(b"")
+    with pytest.raises(temlib.MicrographError, match=r"'\.pkl' are not read"):
+        temlib.load_micrograph(tmp_path / "a.pkl")
+
+
+def test_masks_keep_the_axes_and_nothing_is_overwritten(tmp_path):
+    image = micrograph(np.zeros((4, 6)), (0.5, 2))
+    mask = with_axes_of(image, np.eye(4, 6, dtype=bool))
+    temlib.save_micrograph(mask, tmp_path / "new folder" / "mask.hspy")
+    loaded = temlib.load_micrograph(tmp_path / "new folder" / "mask.hspy")
+    assert np.array_equal(loaded.data, np.eye(4, 6))
+    assert temlib.pixel_size_of(loaded) == (0.5, 2)
+    with pytest.raises(temlib.MicrographError, match="overwrite=True"):
+        temlib.save_micrograph(mask, tmp_path / "new folder" / "mask.hspy")
+
+
+def test_a_failed_write_leaves_nothing_and_harms_nothing(tmp_path):
+    (tmp_path / "a.txt").write_text("before")
+
+    def fail(path):
+        path.write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_atomically(tmp_path / "a.txt", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "before"
+
+
+shapes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
+floats = st.one_of(st.floats(-(2.0**100), 2.0**100, width=32), st.sampled_from([np.nan, np.inf, -np.inf]))
+images = st.one_of(
+    arrays(st.sampled_from([np.uint8, np.int16, np.uint16, bool]), shapes),
+    arrays(st.sampled_from([np.float32, np.float64]), shapes, elements=floats),
+)
+
+
+@given(images)
+def test_normalised_grey_levels_lie_in_range(image):
+    if not np.isfinite(image).any():
+        with pytest.raises(temlib.MicrographError, match="no finite pixel"):
+            normalise(image)
+        return
+    normal = normalise(image)
+    assert normal.shape == image.shape
+    assert normal.dtype == np.float32
+    assert np.all(np.abs(normal) <= 1)
+
+
+@given(st.integers(0, 100), st.sampled_from([0.1, 1.0, 50.0]), st.sampled_from([-1000.0, 0.0, 300.0]))
+def test_normalisation_forgets_gain_and_offset(seed, gain, offset):
+    image = np.random.default_rng(seed).normal(size=(16, 16))
+    np.testing.assert_allclose(normalise(gain * image + offset), normalise(image), atol=1e-4)
+
+
+def test_normalisation_withstands_hot_pixels_and_nan():
+    image = np.random.default_rng(0).normal(size=(64, 64))
+    spoilt = image.copy()
+    spoilt[3, 4], spoilt[5, 6] = 1e9, np.nan
+    assert np.abs(normalise(spoilt) - normalise(image)).mean() < 0.01
+
+
+def test_flat_image_is_zero_and_percentiles_are_those_given():
+    assert not normalise(np.full((8, 8), 7)).any()
+    ramp = np.linspace(0, 100, 10001).reshape(73, 137)
+    clipped = normalise(ramp, GreyLevels(10, 90))
+    assert np.mean(clipped == -1) == pytest.approx(0.1, abs=0.001)
+    assert np.mean(clipped == 1) == pytest.approx(0.1, abs=0.001)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 3)])
+def test_arrays_that_are_no_image_are_refused(shape):
+    with pytest.raises(temlib.MicrographError, match="two dimensions"):
+        as_array(np.zeros(shape))

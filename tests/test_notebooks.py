@@ -1,0 +1,134 @@
+"""The notebooks: all of them run from end to end, their outputs repeat, and they read well."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from temlib import cli
+from temlib.runs import NOTEBOOKS, Run
+from tests.conftest import ROOT
+
+QUICK = ROOT / "tests" / "ci.yml"
+REFERENCE = json.loads((ROOT / "tests" / "reference.json").read_text())
+
+
+def read(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory):
+    """Notebooks 01 to 05 with small parameters, as `temlib figures` runs them."""
+    root = tmp_path_factory.mktemp("quick")
+    assert cli.main(["figures", "--root", str(root), "--parameters", str(QUICK)]) == 0
+    return Run(root=root)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_parameters_of_ci_exist(name):
+    known = papermill.inspect_notebook(ROOT / "notebooks" / f"{name}.ipynb")
+    assert set(yaml.safe_load(QUICK.read_text())[name]) <= set(known)
+    assert {"data", "encoder", "seed", "root"} <= set(known)
+
+
+def test_five_figures_scores_and_provenance_are_made(quick_run):
+    made = {path.name for path in quick_run.figures.iterdir()}
+    figures = {f"figure_{i}.{suffix}" for i in range(1, 6) for suffix in ("png", "pdf")}
+    assert made == figures | {"scores.csv", "provenance.json"}
+    assert all((quick_run.figures / name).stat().st_size > 5000 for name in figures)
+
+
+def test_scores_are_those_of_the_reference(quick_run):
+    import pandas as pd
+
+    scores = pd.read_csv(quick_run.figures / "scores.csv")
+    assert list(scores["name"]) == REFERENCE["names"]
+    for kind, (mean, tolerance) in REFERENCE["mean_iou"].items():
+        assert scores[kind].mean() == pytest.approx(mean, abs=tolerance), kind
+
+
+def test_provenance_names_the_parameters_of_ci(quick_run):
+    given = {k: v for values in yaml.safe_load(QUICK.read_text()).values() for k, v in values.items()}
+    record = json.loads((quick_run.figures / "provenance.json").read_text())
+    assert given.items() <= record["parameters"].items()
+
+
+def nbval(*notebooks):
+    command = [sys.executable, "-m", "pytest", "--nbval", f"--nbval-sanitize-with={ROOT / 'tests' / 'sanitize.cfg'}"]
+    options = ["-p", "no:cacheprovider", "-c", os.devnull, "-q", "--nbval-kernel-name=python3"]
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    return subprocess.run([*command, *options, *map(str, notebooks)], capture_output=True, text=True, env=environment)
+
+
+def test_executed_notebooks_repeat_their_outputs(quick_run):
+    executed = [quick_run.folder / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
+    result = nbval(*executed)
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
+    path = quick_run.folder / "notebooks" / f"{NOTEBOOKS[1]}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    (stream,) = [o for c in code_cells(notebook) for o in c.outputs if "variance" in o.get("text", "")]
+    stream.text = re.sub(r"variance \d+", "variance 9", stream.text)
+    nbformat.write(notebook, tmp_path / "changed.ipynb")
+    result = nbval(tmp_path / "changed.ipynb")
+    assert result.returncode != 0
+    assert "variance 9" in result.stdout
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_committed_executed_and_clean(name):
+    notebook = read(name)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert not [cell for cell in notebook.cells if set(cell.metadata) - {"tags"}]
+    text = json.dumps([{k: v for k, v in o.get("data", {}).items() if k != "image/png"} or o for o in outputs])
+    assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_are_easy_to_read(name):
+    notebook = read(name)
+    first, last = notebook.cells[0], notebook.cells[-1]
+    assert first.cell_type == last.cell_type == "markdown"
+    for words in ("You will learn", "You need", "It takes"):
+        assert words in first.source
+    assert "Exercise 1" in last.source
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert all("#" in line for line in tagged[0].source.splitlines())
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
+
+
+def test_committed_figures_show_no_third_party_micrograph():
+    for folder in (ROOT / "figures").iterdir():
+        if folder.is_dir() and not folder.name.startswith("simulated-"):
+            assert {path.name for path in folder.iterdir()} <= {"scores.csv", "provenance.json"}
+    for name in NOTEBOOKS:
+        (parameters,) = [c for c in code_cells(read(name)) if "parameters" in c.metadata.get("tags", [])]
+        assert 'data = "simulated"' in parameters.source
+
+
+def test_committed_notebook_5_shows_the_committed_scores():
+    import pandas as pd
+
+    scores = pd.read_csv(ROOT / "figures" / "simulated-random" / "scores.csv")
+    better = int((scores["TL"] > scores["ML"]).sum())
+    text = json.dumps([cell.outputs for cell in code_cells(read(NOTEBOOKS[4]))])
+    assert f"TL is better than ML on {better} of {len(scores)} test micrographs" in text
+    assert len(scores) == 11

@@ -1,0 +1,142 @@
+"""The house: what the set-up files promise, and who may import whom."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+]
+ROOMS = [
+    "errors",
+    "progress",
+    "micrographs",
+    "synthetic",
+    "datasets",
+    "labels",
+    "backend",
+    "unet",
+    "scores",
+    "segmentation",
+    "training",
+    "figures",
+    "runs",
+    "cli",
+]
+
+
+def bare(requirement):
+    return re.split(r"[<>=!~;\[ ]", requirement.strip())[0].lower()
+
+
+def requirements():
+    return PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+
+
+def test_environment_yml_lists_the_same_dependencies():
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    entries = [
+        line
+        for line in lines
+        if re.match(r"\s+- [a-z]", line) and "conda-forge" not in line and not line.endswith("pip:")
+    ]
+    assert all("#" in line for line in entries), "each line says where it is used"
+    listed = {re.sub(r"\s", "", line.split("#")[0]).lstrip("-") for line in entries} - {"pip"}
+    python = {entry for entry in listed if bare(entry) == "python"}
+    assert python == {f"python{PROJECT['requires-python']}"}
+    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    assert listed - python == {re.sub(r"\s", "", r) for r in wanted}
+
+
+def test_constraints_pin_every_dependency_without_an_address():
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+( ; .+)?", line) for line in lines)
+    normal = {re.sub(r"[-_.]+", "-", bare(line)) for line in lines}
+    assert {re.sub(r"[-_.]+", "-", bare(r)) for r in requirements()} <= normal
+
+
+def test_versions_agree():
+    import temlib
+
+    for file, pattern in (("CITATION.cff", r"^version: (.+)$"), ("CHANGELOG.md", r"^## (\d+\.\d+\.\d+)")):
+        assert re.search(pattern, (ROOT / file).read_text(), re.M).group(1) == temlib.__version__
+
+
+def test_the_readme_command_is_the_one_that_ci_runs():
+    readme = (ROOT / "README.md").read_text()
+    assert len(re.findall(r"^python3 -m venv \.venv && .*temlib figures$", readme, re.M)) == 1
+    assert len(re.findall(r"^python3 -m venv \.venv && .*pytest$", readme, re.M)) == 1
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("module", ["temlib", "temlib.cli", "temlib.datasets", "temlib.synthetic"])
+def test_heavy_packages_are_imported_where_they_are_needed(module):
+    heavy = "{'tensorflow', 'keras', 'hyperspy', 'sklearn', 'papermill'}"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    import temlib
+
+    for name in temlib.__all__:
+        assert getattr(temlib, name) is not None
+    with pytest.raises(AttributeError):
+        _ = temlib.nonsense
+
+
+def test_rooms_import_only_from_rooms_to_their_left():
+    modules = {path.stem: path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"}
+    assert set(modules) == set(ROOMS)
+    for room, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "temlib":
+                names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+                for name in set(names) & set(ROOMS):
+                    assert ROOMS.index(name) < ROOMS.index(room), f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_says_what_it_offers(room):
+    tree = ast.parse((ROOT / "temlib" / f"{room}.py").read_text())
+    assert ast.get_docstring(tree)
+    assert any(
+        isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    )
+
+
+@pytest.mark.skipif(not TRACKED, reason="needs a git clone, to know which files are committed")
+def test_no_file_names_a_registry_or_a_path_of_one_machine():
+    forbidden = re.compile(
+        r"pypi\.org|files\.pythonhosted|registry\.npmjs|deb\.debian|anaconda\.org/[a-z]|/home/[a-z]|/root/|\.\./shared"
+    )
+    this = ROOT / "tests" / "test_packaging.py"
+    allowed = {this, ROOT / "tests" / "test_notebooks.py", ROOT / ".ci" / "run"}
+    for path in TRACKED:
+        if (
+            path.suffix in {".py", ".pyi", ".md", ".toml", ".yml", ".yaml", ".txt", ".cff", ".ipynb", ".json", ".cfg"}
+            and path not in allowed
+        ):
+            found = forbidden.search(path.read_text(encoding="utf-8"))
+            assert not found, f"{path.name}: {found and found.group()}"
+
+
+@pytest.mark.skipif(not TRACKED, reason="needs a git clone, to know which files are committed")
+def test_the_top_level_stays_as_it_is():
+    top = {path.relative_to(ROOT).parts[0] for path in TRACKED}
+    house = {"notebooks", "temlib", "tests", "figures", "environment.yml", "README.md"}
+    usual = {"pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff", "CHANGELOG.md"}
+    hidden = {name for name in top if name.startswith(".")}
+    assert top - hidden <= house | usual
+    assert hidden <= {".ci", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"}

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from temlib.scores import iou, particle_scores
+from tests.conftest import disc
+
+masks = arrays(bool, (8, 9))
+
+
+def test_iou_of_two_rectangles():
+    a, b = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    a[:4, :4], b[2:6, :4] = True, True
+    assert iou(a, b) == pytest.approx(8 / 24)
+
+
+def test_iou_of_two_discs_is_that_of_the_circles():
+    r, d = 60.0, 40.0
+    lens = 2 * r**2 * np.arccos(d / (2 * r)) - d / 2 * np.sqrt(4 * r**2 - d**2)
+    expected = lens / (2 * np.pi * r**2 - lens)
+    assert iou(disc((200, 200), (100, 80), r), disc((200, 200), (100, 120), r)) == pytest.approx(expected, abs=0.003)
+
+
+def test_two_empty_masks_agree_and_one_empty_mask_does_not():
+    empty, full = np.zeros((3, 3), bool), np.ones((3, 3), bool)
+    assert iou(empty, empty) == 1
+    assert iou(empty, full) == 0
+
+
+@given(masks, masks)
+def test_iou_is_symmetric_and_in_range(a, b):
+    assert 0 <= iou(a, b) == iou(b, a) <= 1
+    assert iou(a, a) == 1
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(3, 2\)"):
+        iou(np.zeros((2, 3)), np.zeros((3, 2)))
+
+
+def test_perfect_prediction_finds_touching_particles():
+    labels = np.zeros((80, 80), int)
+    labels[disc((80, 80), (40, 25), 15)] = 1
+    labels[disc((80, 80), (40, 54), 15)] = 5
+    table = particle_scores(labels > 0, labels)
+    assert list(table.index) == [1, 5]
+    assert table["found"].all()
+    assert np.allclose(table["iou"], 1)
+    assert np.allclose(table[["circularity_error", "boundary_distance_px"]], 0)
+
+
+def test_particles_that_are_missed_or_half_seen():
+    labels = np.zeros((60, 60), int)
+    labels[5:25, 5:25], labels[35:55, 35:55] = 1, 2
+    prediction = np.zeros((60, 60), bool)
+    prediction[35:55, 35:43] = True  # 8 of 20 columns
+    table = particle_scores(prediction, labels)
+    assert table["iou"].tolist() == pytest.approx([0, 0.4])
+    assert not table["found"].any()
+    assert table["boundary_distance_px"].isna().all()
+
+
+def test_a_grown_disc_lies_its_growth_away():
+    labels = disc((100, 100), (50, 50), 20).astype(int)
+    table = particle_scores(disc((100, 100), (50, 50), 23), labels)
+    assert table.loc[1, "boundary_distance_px"] == pytest.approx(3, abs=0.3)
+    assert table.loc[1, "circularity_error"] == pytest.approx(0, abs=0.03)
+    assert table.loc[1, "iou"] == pytest.approx((20 / 23) ** 2, abs=0.01)
+
+
+def test_a_square_is_less_round_than_a_disc():
+    labels = disc((100, 100), (50, 50), 20).astype(int)
+    square = np.zeros((100, 100), bool)
+    square[33:68, 33:68] = True
+    assert particle_scores(square, labels).loc[1, "circularity_error"] < -0.05
+
+
+def test_false_particles_far_away_do_not_spoil_true_ones():
+    labels = disc((100, 100), (20, 20), 10).astype(int)
+    prediction = (labels > 0) | disc((100, 100), (75, 75), 15)
+    assert particle_scores(prediction, labels).loc[1, "iou"] == 1
+
+
+def test_no_particles_give_an_empty_table():
+    assert particle_scores(np.zeros((5, 5)), np.zeros((5, 5), int)).empty
+
+
+@given(arrays(np.int8, (12, 12), elements=st.integers(0, 4)), arrays(bool, (12, 12)))
+def test_scores_lie_in_range(labels, prediction):
+    table = particle_scores(prediction, labels)
+    assert list(table.index) == sorted(set(labels[labels > 0].tolist()))
+    assert table["iou"].between(0, 1).all()
+    assert (table["found"] == (table["iou"] >= 0.5)).all()

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from temlib import unet
+from temlib.errors import WeightsError
+
+
+@pytest.fixture(scope="module")
+def random_encoder():
+    return unet.encoder(None, alpha=0.25, seed=1)
+
+
+def test_skips_have_strides_2_to_32(random_encoder):
+    maps = random_encoder(np.zeros((1, 64, 96, 3), np.float32))
+    assert [tuple(m.shape[1:3]) for m in maps] == [(64 // s, 96 // s) for s in (2, 4, 8, 16, 32)]
+    assert [m.shape[-1] for m in maps] == [16, 32, 64, 128, 256]
+
+
+def test_the_encoder_is_frozen_and_in_inference_mode(random_encoder):
+    assert random_encoder.trainable_weights == []
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    before = [w.copy() for w in random_encoder.get_weights()]
+    training, inference = random_encoder(x, training=True), random_encoder(x, training=False)
+    for a, b in zip(training, inference):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(before, random_encoder.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_same_seed_same_random_weights(random_encoder):
+    again, other = unet.encoder(None, 0.25, seed=1), unet.encoder(None, 0.25, seed=2)
+    for a, b in zip(random_encoder.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert any(np.any(a != b) for a, b in zip(random_encoder.get_weights(), other.get_weights()))
+
+
+def test_the_decoder_is_seeded_and_its_batch_normalisation_fast():
+    first, second = unet.decoder((16, 32, 64, 128, 256), seed=4), unet.decoder((16, 32, 64, 128, 256), seed=4)
+    for a, b in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    momenta = {layer.momentum for layer in first.layers if "batch_normalization" in layer.name}
+    assert momenta == {0.9}
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 32), (37, 70), (1, 5)])
+def test_the_network_takes_any_height_and_width(random_encoder, shape):
+    model = unet.unet(random_encoder, unet.decoder([m.shape[-1] for m in random_encoder.outputs]))
+    probability = unet.predict(model, np.random.default_rng(0).uniform(-1, 1, shape))
+    assert probability.shape == shape
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+
+
+def test_imagenet_weights_from_the_keras_3_file(imagenet, offline):
+    assert unet.resolve_weights("imagenet") == imagenet
+    model = unet.encoder("imagenet")
+    # The published first kernel and its batch normalisation make edges: no output is constant.
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
+    assert all(np.asarray(m).std() > 0.1 for m in model(x))
+    for a, b in zip(model.get_weights(), unet.encoder(imagenet).get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_from_the_legacy_file(legacy_weights, offline):
+    by_path, by_name = unet.encoder(legacy_weights), unet.encoder("imagenet", alpha=0.25)
+    assert [m.shape[-1] for m in by_path.outputs] == [16, 32, 64, 128, 256]
+    for a, b in zip(by_path.get_weights(), by_name.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    import h5py
+
+    with h5py.File(legacy_weights) as file:
+        np.testing.assert_array_equal(by_path.get_layer("conv1").get_weights()[0], file["conv1/conv1/kernel:0"])
+
+
+def test_wrong_alpha_is_named(legacy_weights):
+    with pytest.raises(WeightsError, match=r"alpha=0\.25, not 1\.0"):
+        unet.encoder(legacy_weights, alpha=1.0)
+
+
+def test_without_a_network_the_ways_out_are_named(offline, monkeypatch, tmp_path):
+    import keras
+
+    monkeypatch.setenv("TEMLIB_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(keras.config, "keras_home", lambda: str(tmp_path), raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(WeightsError) as caught:
+        unet.encoder("imagenet", alpha=0.5)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (
+        "mobilenet_0.5_224",
+        "mobilenet_5_0_224_tf_no_top.h5",
+        "Keras's download",
+        "TEMLIB_WEIGHTS",
+        "weights=None",
+    ):
+        assert word in message
+
+
+def test_alphas_of_which_there_are_no_weights_are_refused():
+    with pytest.raises(WeightsError, match=r"alpha=0\.3"):
+        unet.resolve_weights("imagenet", alpha=0.3)
+
+
+def test_files_that_hold_no_mobilenet_are_refused(tmp_path):
+    import h5py
+
+    with pytest.raises(WeightsError, match="no such weights file"):
+        unet.encoder(tmp_path / "none.h5")
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(WeightsError, match="no weights file of a MobileNet"):
+        unet.encoder(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["dense/kernel:0"] = np.zeros(3)
+    with pytest.raises(WeightsError, match="no weights file of a MobileNet"):
+        unet.encoder(tmp_path / "other.h5")
+    (tmp_path / "a.pt").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"\.h5 files alone"):
+        unet.encoder(tmp_path / "a.pt")
+
+
+def test_weights_that_are_not_finite_or_incomplete_are_refused(tmp_path):
+    import keras
+
+    full = keras.applications.MobileNet(input_shape=(None, None, 3), alpha=0.25, include_top=False, weights=None)
+    truncated = keras.Model(full.input, full.get_layer("conv_pw_12_relu").output)
+    arrays = truncated.get_weights()
+    arrays[-1] = np.full_like(arrays[-1], np.nan)
+    truncated.set_weights(arrays)
+    truncated.save_weights(tmp_path / "nan.weights.h5")
+    with pytest.raises(WeightsError, match="not finite"):
+        unet.encoder(tmp_path / "nan.weights.h5")
+    shorter = keras.Model(full.input, full.get_layer("conv_pw_6_relu").output)
+    shorter.save_weights(tmp_path / "short.weights.h5")
+    with pytest.raises(WeightsError, match="does not fit"):
+        unet.encoder(tmp_path / "short.weights.h5")

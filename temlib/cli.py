@@ -120,7 +120,13 @@ def _execute(notebook: Path, run: Run, extra: dict[str, dict]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            notebook, output, parameters, kernel_name="python3", cwd=notebook.parent, execution_timeout=3600
+            notebook,
+            output,
+            parameters,
+            kernel_name="python3",
+            cwd=notebook.parent,
+            execution_timeout=3600,
+            extra_arguments=["--log-level=40"],  # no note on unencrypted local sockets
         )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{notebook.name}: {error.ename}: {error.evalue} (see {output})") from error

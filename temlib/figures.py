@@ -37,20 +37,25 @@ __all__ = [
     "show_micrographs",
 ]
 
-COLOURS = {"truth": "#009E73", "ML": "#E69F00", "TL": "#56B4E9", "Otsu": "#999999"}
-"""Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
-exact truth, the machine-learning label, the transfer-learning prediction, and Otsu's threshold."""
-
-_MARKERS = {"ML": "s", "TL": "o", "Otsu": "x"}
-_STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.dpi": 110,
-    "savefig.dpi": 200,
-    "figure.constrained_layout.use": True,
+COLOURS = {
+    "truth": "#009E73",
+    "ML": "#E69F00",
+    "TL": "#56B4E9",
+    "Otsu": "#999999",
+    "particle stroke": "#D55E00",
+    "background stroke": "#0072B2",
 }
+"""Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
+exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, and an
+annotator's strokes."""
+
+_MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
+_WORDS = {
+    "ML": "machine-learning label (ML)",
+    "TL": "transfer learning (TL)",
+}
+# Given to each artist and not through rcParams: a notebook's own settings stay as they are.
+_FONT, _SMALL, _DPI = 8, 6, 110
 
 
 def show_micrograph(
@@ -78,14 +83,22 @@ def show_micrograph(
     axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
-    axes.set_title(title)
+    axes.set_title(title, fontsize=_FONT)
     axes.set_axis_off()
     size = pixel_size_of(image)
     if size is None:
-        axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=6, transform=axes.transAxes)
+        axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=_SMALL, transform=axes.transAxes)
     else:
         axes.add_artist(
-            ScaleBar(size[1], "nm", location="lower right", box_alpha=0.8, scale_loc="top", height_fraction=0.02)
+            ScaleBar(
+                size[1],
+                "nm",
+                location="lower right",
+                font_properties={"size": _FONT},
+                box_alpha=0.8,
+                scale_loc="top",
+                width_fraction=0.02,
+            )
         )
 
 
@@ -96,17 +109,29 @@ def show_micrographs(
     columns: int = 4,
     caption: str = "",
     fill: bool = False,
+    width: float = 1.9,
 ) -> Figure:
-    """Draw several micrographs side by side, row after row, with a legend of the masks."""
+    """Draw several micrographs side by side, row after row, with a legend of the masks.
+
+    Parameters
+    ----------
+    images, titles, masks, fill
+        As :func:`show_micrograph` takes them, one of each for each micrograph.
+    columns : int
+        Micrographs in a row.
+    caption : str
+        Above the figure, in small letters.
+    width : float
+        Of a column [inch].
+    """
     rows = -(-len(images) // columns)
-    with mpl.rc_context(_STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(1.9 * columns, 2.1 * rows + 0.3), squeeze=False)
-        for ax in axes.flat[len(images) :]:
-            ax.set_axis_off()
-        for i, (ax, image) in enumerate(zip(axes.flat, images)):
-            show_micrograph(ax, image, titles[i], masks[i] if masks else None, fill)
-        kinds = {kind: None for shown in masks or () for kind in shown}
-        _explain(figure, list(kinds), caption)
+    size = (width * columns, (width + 0.2) * rows + 0.3)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=_DPI)
+    for ax in axes.flat[len(images) :]:
+        ax.set_axis_off()
+    for i, image in enumerate(images):
+        show_micrograph(axes.flat[i], image, titles[i], masks[i] if masks else None, fill)
+    _explain(figure, list(dict.fromkeys(kind for shown in masks or () for kind in shown)), caption)
     return figure
 
 
@@ -177,17 +202,20 @@ def figure_5(scores: pd.DataFrame, caption: str = "") -> Figure:
     """
     number = np.arange(1, len(scores) + 1)
     better = int((scores["TL"] > scores["ML"]).sum())
-    with mpl.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(6.5, 3.2))
-        axes.vlines(number, scores["ML"], scores["TL"], color="0.8", linewidth=1, zorder=1)
-        for kind in ("Otsu", "ML", "TL"):
-            label = f"{kind}: mean {scores[kind].mean():.2f}, median {scores[kind].median():.2f}"
-            axes.scatter(number, scores[kind], color=COLOURS[kind], marker=_MARKERS[kind], s=30, label=label, zorder=2)
-            axes.axhline(scores[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
-        axes.set(xlabel="test micrograph", ylabel="IoU with the truth", ylim=(-0.02, 1.02), xticks=number)
-        axes.set_title(f"TL better than ML on {better} of {len(scores)} (dashed: means)")
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-        _explain(figure, [], caption)
+    figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained", dpi=_DPI)
+    axes.vlines(number, scores["ML"], scores["TL"], color="0.8", linewidth=1, zorder=1)
+    for kind, marker in _MARKERS.items():
+        label = f"{kind}: mean {scores[kind].mean():.2f}, median {scores[kind].median():.2f}"
+        axes.scatter(number, scores[kind], color=COLOURS[kind], marker=marker, s=30, label=label, zorder=2)
+        axes.axhline(scores[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
+    axes.set(ylim=(-0.02, 1.02), xticks=number)
+    axes.set_xlabel("test micrograph", fontsize=_FONT)
+    axes.set_ylabel("IoU with the truth", fontsize=_FONT)
+    axes.tick_params(labelsize=_FONT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"TL better than ML on {better} of {len(scores)} (dashed: means)", fontsize=_FONT)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=_FONT)
+    _explain(figure, [], caption)
     return figure
 
 
@@ -210,8 +238,7 @@ def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:
 def _explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
     """Put the legend of the masks under the figure and the caption of the run above it."""
     if kinds:
-        words = {"truth": "truth", "ML": "machine-learning label (ML)", "TL": "transfer learning (TL)", "Otsu": "Otsu"}
-        lines = [mpl.lines.Line2D([], [], color=COLOURS[kind], label=words[kind]) for kind in kinds]
-        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
+        lines = [mpl.lines.Line2D([], [], color=COLOURS[kind], label=_WORDS.get(kind, kind)) for kind in kinds]
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False, fontsize=_FONT)
     if caption:
-        figure.suptitle(caption, fontsize=6, color="0.35")
+        figure.suptitle(caption, fontsize=_SMALL, color="0.35")

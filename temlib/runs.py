@@ -74,6 +74,11 @@ class Run:
         return f"Data: {self.data}. Encoder: MobileNet, {kind}, frozen. Seed {self.seed}. temlib {version('temlib')}"
 
     @property
+    def kind(self) -> str:
+        """What its micrographs are called in figures: "experimental", or "simulated"."""
+        return "simulated" if self.data == "simulated" else "experimental"
+
+    @property
     def weights(self) -> str | None:
         """The encoder as :func:`temlib.train_segmenter` takes it."""
         return None if self.encoder == "random" else self.encoder
@@ -121,6 +126,10 @@ class Run:
         shutil.rmtree(self.folder / folder, ignore_errors=True)
         for name, image in images.items():
             save_micrograph(image, self.folder / folder / f"{name}.hspy", overwrite=True)
+
+    def names(self, folder: str, notebook: int) -> list[str]:
+        """List the images that an earlier notebook wrote into a folder, in alphabetical order."""
+        return sorted(path.stem for path in self.need(folder, notebook).glob("*.hspy"))
 
     def read_images(self, names: list[str], folder: str, notebook: int) -> list[Signal2D]:
         """Read images, masks or labels that an earlier notebook wrote."""

@@ -8,7 +8,7 @@ seen in several *views*, windows that are flipped, turned and changed in their g
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,11 +89,12 @@ def train_segmenter(
 
     grey, truth = _views(images, masks, views, working_size, levels, views_seed)
     batches = _batches(_features(encoder, grey, progress), truth, batch_size, order_seed)
+    steps = -(-len(truth) // batch_size)
     watch = _watch(encoder, decoder, validation, working_size, levels, epochs, progress)
-    decay = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
+    decay = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     trained = keras.Model(decoder.inputs, decoder.outputs)  # shares the weights; the saved one needs no loss
     trained.compile(keras.optimizers.Adam(decay), loss=cross_entropy_and_dice)
-    trained.fit(batches, epochs=epochs, verbose=0, callbacks=[watch])
+    trained.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=[watch])
     return Segmenter(unet.unet(encoder, decoder), working_size, levels, history=watch.history)
 
 
@@ -169,27 +170,18 @@ def _features(encoder: keras.Model, grey: np.ndarray, progress: bool, batch: int
     return [np.concatenate(maps) for maps in zip(*parts, strict=True)]
 
 
-def _batches(features: list[np.ndarray], truth: np.ndarray, batch_size: int, seed: int) -> Any:
-    """Serve shuffled batches of features and masks to ``fit``."""
-    import keras
+def _batches(features: list[np.ndarray], truth: np.ndarray, batch_size: int, seed: int) -> Iterator[Any]:
+    """Yield batches of features and masks without end, in a new order for each epoch.
 
-    class Batches(keras.utils.PyDataset):
-        def __init__(self) -> None:
-            super().__init__()
-            self.rng = np.random.default_rng(seed)
-            self.order = self.rng.permutation(len(truth))
-
-        def __len__(self) -> int:
-            return -(-len(truth) // batch_size)
-
-        def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-            chosen = np.sort(self.order[index * batch_size : (index + 1) * batch_size])
-            return tuple(maps[chosen] for maps in features), truth[chosen][..., None]
-
-        def on_epoch_end(self) -> None:
-            self.order = self.rng.permutation(len(truth))
-
-    return Batches()
+    A generator, which Keras reads in sequence: a ``PyDataset`` is prefetched by threads, which may
+    draw a batch before or after the order changes.
+    """
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(len(truth))
+        for start in range(0, len(truth), batch_size):
+            chosen = np.sort(order[start : start + batch_size])
+            yield tuple(maps[chosen] for maps in features), truth[chosen][..., None]
 
 
 def _watch(

@@ -21,6 +21,11 @@ def test_names_tell_data_encoder_and_unusual_seeds(tmp_path):
     assert temlib.Run("simulated", str(tmp_path / "net.weights.h5")).name == "simulated-net"
 
 
+def test_what_stands_for_the_experiment_is_called_by_its_name():
+    assert temlib.Run("simulated").kind == "simulated"
+    assert temlib.Run("emps").kind == "experimental"
+
+
 def test_every_caption_names_the_encoder():
     assert "random weights, frozen" in temlib.Run().caption
     assert "ImageNet weights, frozen" in temlib.Run(encoder="imagenet").caption
@@ -35,7 +40,7 @@ def test_missing_steps_name_the_notebook_to_run(run):
 def test_images_and_tables_come_back_and_stale_ones_are_gone(run):
     run.save_images({"old": micrograph(np.zeros((3, 3)))}, "ml_labels")
     run.save_images({"a": micrograph(np.eye(3, dtype=bool), 0.5)}, "ml_labels")
-    assert [path.name for path in (run.folder / "ml_labels").iterdir()] == ["a.hspy"]
+    assert run.names("ml_labels", notebook=3) == ["a"]
     (image,) = run.read_images(["a"], "ml_labels", notebook=3)
     assert np.array_equal(image.data, np.eye(3))
     table = pd.DataFrame({"name": ["007", "1e5"], "split": ["train", "test"]})

@@ -47,7 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
     figures.add_argument(
-        "--parameters", type=Path, metavar="FILE", help="yaml file with other values for notebook parameters"
+        "--parameters",
+        type=Path,
+        metavar="FILE",
+        help="yaml file with other values for notebook parameters; give --root too, to keep the usual run's figures",
     )
     figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures)
@@ -59,11 +62,12 @@ def _figures(options: argparse.Namespace) -> None:
     root = (options.root or notebooks.parent).resolve()
     encoder = options.encoder if options.encoder in ("random", "imagenet") else str(Path(options.encoder).resolve())
     run = Run(options.data, encoder, options.seed, root)
-    _check_within_reach(run)
     extra = _read_parameters(options.parameters)
+    parameters = {name: _parameters(notebooks / f"{name}.ipynb", run, extra.get(name, {})) for name in NOTEBOOKS}
+    _check_within_reach(run)
     for number, name in enumerate(NOTEBOOKS, start=1):
         print(f"[{number}/{len(NOTEBOOKS)}] {name}", file=sys.stderr, flush=True)
-        _execute(notebooks / f"{name}.ipynb", run, extra)
+        _execute(notebooks / f"{name}.ipynb", parameters[name], run.folder / "notebooks")
     print(f"figures, scores and provenance: {run.figures}")
     print(f"executed notebooks: {run.folder / 'notebooks'}")
 
@@ -106,18 +110,24 @@ def _read_parameters(file: Path | None) -> dict[str, dict]:
     return parameters
 
 
-def _execute(notebook: Path, run: Run, extra: dict[str, dict]) -> None:
-    """Execute one notebook into the run's folder, which keeps it also when it fails."""
-    os.environ["TQDM_DISABLE"] = "1"  # read by the kernel: progress bars do not belong in a kept notebook
+def _parameters(notebook: Path, run: Run, extra: dict) -> dict:
+    """Join a notebook's parameters; papermill would only warn of one that the notebook does not have."""
     import papermill
 
-    common = {"data": run.data, "encoder": run.encoder, "seed": run.seed, "root": str(run.root)}
-    parameters = common | extra.get(notebook.stem, {})
+    parameters = {"data": run.data, "encoder": run.encoder, "seed": run.seed, "root": str(run.root)} | extra
     unknown = set(parameters) - set(papermill.inspect_notebook(notebook))
     if unknown:
         raise RunError(f"{notebook.name}: has no parameter {sorted(unknown)[0]!r}; see its cell tagged 'parameters'")
-    output = run.folder / "notebooks" / notebook.name
-    output.parent.mkdir(parents=True, exist_ok=True)
+    return parameters
+
+
+def _execute(notebook: Path, parameters: dict, folder: Path) -> None:
+    """Execute one notebook into a folder, which keeps it also when it fails."""
+    os.environ["TQDM_DISABLE"] = "1"  # read by the kernel: progress bars do not belong in a kept notebook
+    import papermill
+
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / notebook.name
     try:
         papermill.execute_notebook(
             notebook,

@@ -92,7 +92,7 @@ def as_array(image: Any) -> np.ndarray:
     MicrographError
         When it is not a 2-D image.
     """
-    data = np.asarray(getattr(image, "data", image) if not isinstance(image, np.ndarray) else image)
+    data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
     if data.ndim != 2 or 0 in data.shape:
         raise MicrographError(f"a micrograph has two dimensions; got an array of shape {data.shape}")
     return data

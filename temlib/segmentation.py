@@ -15,7 +15,7 @@ from skimage.transform import resize
 from temlib import unet
 from temlib.backend import start_keras
 from temlib.errors import SegmenterError
-from temlib.micrographs import GreyLevels, normalise, with_axes_of, write_atomically
+from temlib.micrographs import GreyLevels, as_array, normalise, with_axes_of, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ class Segmenter:
     def __call__(self, image: Any) -> Any:
         """Give the particle mask: bool, of the image's shape; a signal for a signal."""
         probability = self.probability(image)
-        return with_axes_of(image, np.asarray(getattr(probability, "data", probability)) > self.threshold, "mask")
+        return with_axes_of(image, as_array(probability) > self.threshold, "mask")
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> Path:
         """Write the network and its preprocessing to one ``.keras`` file.

@@ -94,7 +94,7 @@ def train_segmenter(
     decay = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     trained = keras.Model(decoder.inputs, decoder.outputs)  # shares the weights; the saved one needs no loss
     trained.compile(keras.optimizers.Adam(decay), loss=cross_entropy_and_dice)
-    trained.fit(batches, steps_per_epoch=steps, epochs=epochs, verbose=0, callbacks=[watch])
+    trained.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=[watch])
     return Segmenter(unet.unet(encoder, decoder), working_size, levels, history=watch.history)
 
 

@@ -27,7 +27,7 @@ DEEPEST = "conv_pw_12_relu"
 STRIDE = 32
 """Reduction at the deepest level: heights and widths inside the network are multiples of it."""
 
-_ALPHAS = (0.25, 0.5, 0.75, 1.0)
+_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # as Keras spells them in file names
 _FIRST_LAYER_WIDTH = 32  # at alpha 1
 
 
@@ -58,8 +58,10 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float | None = Non
         return path
     alpha = 1.0 if alpha is None else alpha
     if alpha not in _ALPHAS:
-        raise WeightsError(f"there are no ImageNet weights for alpha={alpha}; choose from {_ALPHAS}")
-    keras_name = f"mobilenet_{f'{alpha * 10:.1f}' if alpha < 1 else '1.0'}_224_tf_no_top.h5".replace(".", "_", 1)
+        raise WeightsError(
+            f"there are no ImageNet weights for alpha={alpha}; choose from {', '.join(map(str, _ALPHAS))}"
+        )
+    keras_name = f"mobilenet_{_ALPHAS[alpha]}_224_tf_no_top.h5"
     folder = os.environ.get("TEMLIB_WEIGHTS")
     tried = []
     if folder:

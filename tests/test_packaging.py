@@ -140,3 +140,17 @@ def test_the_top_level_stays_as_it_is():
     hidden = {name for name in top if name.startswith(".")}
     assert top - hidden <= house | usual
     assert hidden <= {".ci", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"}
+
+
+def test_numbers_of_the_readme_are_those_of_the_committed_tables():
+    import pandas as pd
+
+    from temlib import Run
+
+    readme = (ROOT / "README.md").read_text()
+    for run, row in Run(root=ROOT).compare().iterrows():
+        cells = [f"{row[f'{kind} mean']:.2f}, {row[f'{kind} median']:.2f}" for kind in ("ML", "TL", "Otsu")]
+        assert f"| `{run}` | {' | '.join(cells)} | {row['TL > ML']} |" in readme
+    folds = pd.read_csv(ROOT / "tests" / "benchmarks" / "frozen_encoder.csv").groupby("encoder")["iou"]
+    for encoder, iou in folds:
+        assert f"| {encoder} | {iou.mean():.3f} | {iou.median():.3f} | {iou.std():.3f} |" in readme

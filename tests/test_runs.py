@@ -88,13 +88,13 @@ def test_runs_are_compared(run):
         (["figures", "--parameters", "none.yml"], "cannot be read as yaml"),
         (["figures", "--parameters", "list.yml"], "must map notebooks"),
         (["figures", "--parameters", "typo.yml"], "no notebook is called '04_trian'"),
-        (["figures", "--parameters", "epoch.yml"], "has no parameter 'epoch'"),
+        (["figures", "--parameters", "epoch.yml"], "05_reproduce_figures.ipynb: has no parameter 'epoch'"),
     ],
 )
 def test_the_command_line_reports_mistakes_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     (tmp_path / "list.yml").write_text("[1, 2]")
     (tmp_path / "typo.yml").write_text("04_trian: {epochs: 2}")
-    (tmp_path / "epoch.yml").write_text("01_load_micrographs: {epoch: 2}")
+    (tmp_path / "epoch.yml").write_text("05_reproduce_figures: {epoch: 2}")
     monkeypatch.chdir(tmp_path)
     assert cli.main([*arguments, "--root", str(tmp_path)]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]

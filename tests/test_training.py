@@ -154,7 +154,8 @@ def test_what_does_not_belong_together_is_refused(dark_discs):
         temlib.train_segmenter(images, masks, weights=None, working_size=100)
 
 
-def test_images_of_any_kind_train_together(dark_discs):
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_images_of_any_kind_train_together_and_in_silence(dark_discs):
     rng = np.random.default_rng(0)
     images = [
         rng.integers(0, 255, (40, 70), dtype=np.uint8),

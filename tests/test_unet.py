@@ -119,6 +119,17 @@ def test_files_that_hold_no_mobilenet_are_refused(tmp_path):
         unet.encoder(tmp_path / "a.pt")
 
 
+def test_legacy_weights_of_another_network_are_refused(tmp_path):
+    """Keras matches legacy layers by order, whatever their names."""
+    import h5py
+
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["conv1/conv1/kernel:0"] = np.zeros((3, 3, 3, 8), np.float32)
+        file.attrs["layer_names"] = [b"conv1", b"some_other_layer"]
+    with pytest.raises(WeightsError, match="does not fit MobileNet v1"):
+        unet.encoder(tmp_path / "other.h5")
+
+
 def test_weights_that_are_not_finite_or_incomplete_are_refused(tmp_path):
     import keras
 

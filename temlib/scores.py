@@ -14,7 +14,7 @@ from temlib.micrographs import as_array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["iou", "particle_scores"]
+__all__ = ["iou", "particle_scores", "particle_summary"]
 
 
 def iou(prediction: Any, truth: Any) -> float:
@@ -74,6 +74,36 @@ def particle_scores(prediction: Any, labels: Any) -> pd.DataFrame:
     boxes = ndimage.find_objects(np.maximum(owner, truth))
     rows = [_score_piece(owner[boxes[n - 1]] == n, truth[boxes[n - 1]] == n) for n in numbers]
     return pd.DataFrame(rows, columns=columns, index=pd.Index(numbers, name="label"))
+
+
+def particle_summary(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Compare methods particle by particle.
+
+    Parameters
+    ----------
+    scores : dict of str to DataFrame
+        For each method what :func:`particle_scores` gave, of the same particles.
+
+    Returns
+    -------
+    DataFrame, a column for each method
+        Number of particles, share found, and the errors of outline, averaged over the particles
+        that every method found, so that none gains by missing the difficult ones.
+    """
+    import pandas as pd
+
+    by_all = np.logical_and.reduce([table["found"].astype(bool) for table in scores.values()])
+    columns = {}
+    for method, table in scores.items():
+        circularity, distance = table["circularity_error"][by_all], table["boundary_distance_px"][by_all]
+        columns[method] = {
+            "particles": len(table),
+            "found": table["found"].mean(),
+            "circularity error, mean absolute": circularity.abs().mean(),
+            "circularity error, mean": circularity.mean(),
+            "distance between outlines [px]": distance.mean(),
+        }
+    return pd.DataFrame(columns)
 
 
 def _score_piece(owned: np.ndarray, particle: np.ndarray) -> tuple[float, bool, float, float]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from temlib.scores import iou, particle_scores
+from temlib.scores import iou, particle_scores, particle_summary
 from tests.conftest import disc
 
 masks = arrays(bool, (8, 9))
@@ -93,3 +93,15 @@ def test_scores_lie_in_range(labels, prediction):
     assert list(table.index) == sorted(set(labels[labels > 0].tolist()))
     assert table["iou"].between(0, 1).all()
     assert (table["found"] == (table["iou"] >= 0.5)).all()
+
+
+def test_methods_are_compared_on_the_particles_that_all_of_them_found():
+    labels = np.zeros((100, 200), int)
+    labels[disc(labels.shape, (50, 50), 20)], labels[disc(labels.shape, (50, 150), 20)] = 1, 2
+    grown = disc(labels.shape, (50, 50), 23) | disc(labels.shape, (50, 150), 26)
+    tables = {"both": particle_scores(grown, labels), "first": particle_scores(labels == 1, labels)}
+    summary = particle_summary(tables)
+    assert summary.loc["found"].to_dict() == {"both": 1, "first": 0.5}
+    assert summary.loc["particles"].to_dict() == {"both": 2, "first": 2}
+    assert summary.loc["distance between outlines [px]", "both"] == pytest.approx(3, abs=0.3)
+    assert summary.loc["distance between outlines [px]", "first"] == 0

@@ -222,3 +222,13 @@ def test_flat_image_is_zero_and_percentiles_are_those_given():
 def test_arrays_that_are_no_image_are_refused(shape):
     with pytest.raises(temlib.MicrographError, match="two dimensions"):
         as_array(np.zeros(shape))
+
+
+@pytest.mark.parametrize(("suffix", "size"), [(".hspy", (0.5, 2)), (".tif", (0.5, 2)), (".png", None)])
+def test_formats_keep_the_pixel_size_or_are_said_not_to(tmp_path, suffix, size):
+    image = micrograph(np.arange(24, dtype=np.uint8).reshape(4, 6), (0.5, 2))
+    path = temlib.save_micrograph(image, tmp_path / f"a{suffix}")
+    loaded = temlib.load_micrograph(path)
+    assert np.array_equal(loaded.data, image.data)
+    assert temlib.pixel_size_of(loaded) == (None if size is None else pytest.approx(size))
+    assert [file.name for file in tmp_path.iterdir()] == [f"a{suffix}"]

@@ -55,7 +55,7 @@ _WORDS = {
     "TL": "transfer learning (TL)",
 }
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
-_FONT, _SMALL, _DPI = 8, 6, 110
+_FONT, _SMALL, _DPI, _SAVED_DPI = 8, 6, 110, 150
 
 
 def show_micrograph(
@@ -223,7 +223,7 @@ def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
     """Write a figure as png and pdf; the same figure gives the same bytes."""
     folder = Path(folder)
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
-        write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=200, metadata=metadata))
+        write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
 
 
 def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:

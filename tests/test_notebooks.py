@@ -80,7 +80,7 @@ def test_committed_scores_come_out_again(data, encoder, request, tmp_path):
     committed = pd.read_csv(ROOT / "figures" / f"{data}-{encoder}" / "scores.csv")
     assert list(made["name"]) == list(committed["name"])
     means = pd.concat([made, committed], keys=["made", "committed"]).groupby(level=0)[["ML", "TL", "Otsu"]].mean()
-    tolerance = {"imagenet": 0.03, "random": 0.15}[encoder]
+    tolerance = {"imagenet": 0.03, "random": 0.1}[encoder]
     assert (means.loc["made"] - means.loc["committed"]).abs().max() < tolerance
 
 

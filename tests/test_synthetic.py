@@ -91,7 +91,7 @@ def test_same_seed_same_bytes_whatever_was_made_before():
     assert len({*many, *(digest(m) for m in sample("bright_field", 3, seed=6))}) == 6
 
 
-def test_the_stand_in_shares_nothing_with_the_training_distribution():
+def test_shapes_sizes_contrast_and_dose_of_the_stand_in_are_not_those_of_training():
     def ranges(name):
         scenes = [DISTRIBUTIONS[name](np.random.default_rng(seed)) for seed in range(300)]
         numbers = {

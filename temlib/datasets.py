@@ -1,7 +1,8 @@
 """Named data sets: micrographs with instance labels, split once and for all.
 
 ``emps`` are real micrographs, fetched on first use or read from the folder that the environment
-variable ``TEMLIB_DATA`` names; ``simulated`` is made on the spot and needs nothing from outside.
+variable ``TEMLIB_DATA`` names; ``simulated``, rendered by ``temlib/registry/make_simulated.py``,
+comes with the package.
 This is the only module that fetches data from the network.
 """
 
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temlib import synthetic
 from temlib.errors import DatasetError
 from temlib.micrographs import load_micrograph, with_axes_of
 
@@ -58,13 +58,12 @@ DATASETS = {
         url="https://raw.githubusercontent.com/by256/emps/dd8f86d714894fd08f3db80041893982ce058dd6/",
     ),
     "simulated": Dataset(
-        title="simulated: 40 micrographs of temlib's generator (distribution 'stand_in', seed 2023)",
+        title="simulated: 44 micrographs of nanoparticles on carbon, by multislice with abTEM 1.0.11",
         licence="CC0-1.0",
-        citation="temlib",
+        citation="J. Madsen and T. Susi, Open Research Europe 2021, 1:24",
+        doi="10.12688/openreseurope.13015.1",
     ),
 }
-_SIMULATED_SPLIT = ("train",) * 24 + ("validation",) * 5 + ("test",) * 11
-_SIMULATED_SEED = 2023
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,7 @@ class Annotated:
 
 def table(dataset: str) -> pd.DataFrame:
     """List the micrographs of a data set: name, group (article) and split, in a fixed order."""
-    import pandas as pd
-
     _check_name(dataset)
-    if dataset == "simulated":
-        names = [f"stand_in_{index:04d}" for index in range(len(_SIMULATED_SPLIT))]
-        return pd.DataFrame({"name": names, "group": names, "split": _SIMULATED_SPLIT})
     return _registry(dataset)[["name", "group", "split"]]
 
 
@@ -125,10 +119,6 @@ def load(dataset: str, names: Sequence[str]) -> list[Annotated]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise DatasetError(f"{dataset} has no micrograph {unknown[0]!r}; see temlib.datasets.table({dataset!r})")
-    if dataset == "simulated":
-        n = max((known.index(name) for name in names), default=-1) + 1
-        made = {m.name: m for m in synthetic.sample("stand_in", n, _SIMULATED_SEED) if m.name in names}
-        return [Annotated(name, made[name].image, made[name].labels) for name in names]
     rows = _registry(dataset).set_index("name").loc[list(names)]
     return [_read(dataset, row.Index, row.image_sha256, row.labels_sha256) for row in rows.itertuples()]
 
@@ -175,8 +165,16 @@ def _registry(dataset: str) -> pd.DataFrame:
 
 
 def _read(dataset: str, name: str, image_sha256: str, labels_sha256: str) -> Annotated:
-    image = load_micrograph(_fetch(dataset, f"images/{name}.png", image_sha256))
-    labels = load_micrograph(_fetch(dataset, f"segmaps/{name}.png", labels_sha256))
+    if dataset == "simulated":
+        folder = resources.files("temlib") / "simulated"
+        with (
+            resources.as_file(folder / "images" / f"{name}.hspy") as image_path,
+            resources.as_file(folder / "labels" / f"{name}.hspy") as labels_path,
+        ):
+            image, labels = load_micrograph(image_path), load_micrograph(labels_path)
+    else:
+        image = load_micrograph(_fetch(dataset, f"images/{name}.png", image_sha256))
+        labels = load_micrograph(_fetch(dataset, f"segmaps/{name}.png", labels_sha256))
     return Annotated(name, image, with_axes_of(image, labels.data.astype(np.int32), name))
 
 

@@ -16,6 +16,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib_scalebar.scalebar import ScaleBar
+from scipy import ndimage
 
 from temlib.micrographs import as_array, normalise, pixel_size_of, write_atomically
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS",
+    "ablation",
+    "compare_sets",
     "figure_1",
     "figure_2",
     "figure_3",
@@ -35,6 +38,7 @@ __all__ = [
     "save_figure",
     "show_micrograph",
     "show_micrographs",
+    "show_steps",
 ]
 
 COLOURS = {
@@ -44,10 +48,13 @@ COLOURS = {
     "Otsu": "#999999",
     "particle stroke": "#D55E00",
     "background stroke": "#0072B2",
+    "synthetic": "#CC79A7",
+    "simulated": "#882255",
+    "experimental": "#000000",
 }
 """Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
-exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, and an
-annotator's strokes."""
+exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
+annotator's strokes, and (with a wine and a black of our own) the three kinds of micrographs."""
 
 _MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
 _WORDS = {
@@ -89,17 +96,7 @@ def show_micrograph(
     if size is None:
         axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=_SMALL, transform=axes.transAxes)
     else:
-        axes.add_artist(
-            ScaleBar(
-                size[1],
-                "nm",
-                location="lower right",
-                font_properties={"size": _FONT},
-                box_alpha=0.8,
-                scale_loc="top",
-                width_fraction=0.02,
-            )
-        )
+        axes.add_artist(_scale_bar(size[1]))
 
 
 def show_micrographs(
@@ -219,11 +216,132 @@ def figure_5(scores: pd.DataFrame, caption: str = "") -> Figure:
     return figure
 
 
+def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int = 4, width: float = 1.9) -> Figure:
+    """Draw the pictures on the way from specimen to counts, each with its own grey levels and their bar.
+
+    Parameters
+    ----------
+    steps : dict of str to array of shape (height, width)
+        Pictures by title, with the unit.
+    pixel_size_nm : float
+        Edge of a pixel [nm].
+    columns : int
+        Pictures in a row.
+    width : float
+        Of a column [inch].
+    """
+    rows = -(-len(steps) // columns)
+    size = (width * columns, (width + 0.05) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=_DPI)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, picture) in zip(axes.flat, steps.items(), strict=False):
+        low, high = np.percentile(picture, [0.1, 99.9])
+        drawn = ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
+        ax.set_title(title, fontsize=_FONT)
+        figure.colorbar(drawn, ax=ax, shrink=0.75).ax.tick_params(labelsize=_SMALL)
+        ax.add_artist(_scale_bar(pixel_size_nm))
+    return figure
+
+
+def compare_sets(sets: dict[str, Sequence[Signal2D]]) -> Figure:
+    """Set kinds of micrographs side by side: an example, grey-level histograms, power spectra.
+
+    Thin lines are single micrographs, thick ones their median. Grey levels are counted after
+    smoothing by one pixel, or the steps of a camera that counts little would stand out as a comb.
+    Power is the square of the Fourier amplitude of the normalised grey levels, averaged over
+    directions.
+
+    Parameters
+    ----------
+    sets : dict of str to sequence of micrographs
+        By kind, keys of :data:`COLOURS`.
+    """
+    figure, axes = plt.subplots(2, len(sets) + 1, figsize=(2.1 * (len(sets) + 1), 4), layout="constrained", dpi=_DPI)
+    levels = np.linspace(-1, 1, 41)
+    for column, (kind, images) in enumerate(sets.items()):
+        for row in (0, 1):
+            show_micrograph(axes[row, column], images[row], kind if row == 0 else "")
+        grey = [normalise(image) for image in images]
+        shares = [np.histogram(ndimage.gaussian_filter(g, 1), levels, density=True)[0] for g in grey]
+        frequency, powers = _frequencies(), [_radial_power(g) for g in grey]
+        for ax, x, curves in ((axes[0, -1], levels[:-1] + 0.025, shares), (axes[1, -1], frequency, powers)):
+            ax.plot(x, np.transpose(curves), color=COLOURS[kind], linewidth=0.4, alpha=0.25)
+            ax.plot(x, np.median(curves, axis=0), color=COLOURS[kind], linewidth=1.8, label=kind)
+    axes[0, -1].set(ylim=(0, None), yticks=[])
+    axes[0, -1].set_xlabel("normalised grey level", fontsize=_FONT)
+    axes[0, -1].set_ylabel("share of pixels", fontsize=_FONT)
+    axes[1, -1].set(xscale="log", yscale="log")
+    axes[1, -1].set_xlabel("frequency [1 / pixel]", fontsize=_FONT)
+    axes[1, -1].set_ylabel("power", fontsize=_FONT)
+    axes[0, -1].legend(frameon=False, fontsize=_SMALL)
+    for ax in axes[:, -1]:
+        ax.tick_params(labelsize=_SMALL)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def ablation(scores: pd.DataFrame, reference: str = "full") -> Figure:
+    """Draw what each variant of the generator gains or loses against the full one.
+
+    Open circles are seeds, full ones their mean; the grey band is one standard deviation of the full
+    one's mean IoU over its seeds, to either side: what chance alone does.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns variant, seed, data, name, iou: one row for each scored micrograph.
+    reference : str
+        The variant that the others are compared with, seed by seed.
+    """
+    means = scores.groupby(["data", "variant", "seed"], sort=False)["iou"].mean()
+    colours = {"emps": COLOURS["experimental"], "simulated": COLOURS["simulated"]}
+    others = [variant for variant in scores["variant"].unique() if variant != reference]
+    places = np.arange(len(others))[::-1]
+    figure, axes = plt.subplots(1, 2, figsize=(7, 0.28 * len(others) + 1), sharey=True, layout="constrained", dpi=_DPI)
+    for ax, (data, colour) in zip(axes, colours.items(), strict=True):
+        full = means[data][reference]
+        change = means[data].unstack("seed").sub(full, axis=1).loc[others]
+        ax.axvspan(-full.std(), full.std(), color="0.9")
+        ax.axvline(0, color="0.6", linewidth=0.8)
+        for seed in change:
+            ax.scatter(change[seed], places, s=12, facecolors="none", edgecolors=colour, linewidths=0.7)
+        ax.scatter(change.mean(axis=1), places, s=28, color=colour)
+        ax.set_title(f"scored on {data}; {reference}: mean IoU {full.mean():.2f}", fontsize=_FONT)
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+        ax.set_xlabel(f"change of mean IoU against {reference}", fontsize=_FONT)
+        ax.set_yticks(places, others, fontsize=_FONT)
+        ax.tick_params(labelsize=_FONT)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
     """Write a figure as png and pdf; the same figure gives the same bytes."""
     folder = Path(folder)
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
         write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
+
+
+def _scale_bar(pixel_size_nm: float) -> ScaleBar:
+    style = {"location": "lower right", "box_alpha": 0.8, "scale_loc": "top", "width_fraction": 0.02}
+    return ScaleBar(pixel_size_nm, "nm", font_properties={"size": _FONT}, **style)
+
+
+def _frequencies() -> np.ndarray:
+    """Middles of the rings that :func:`_radial_power` averages over [1 / pixel]."""
+    edges = np.geomspace(1 / 128, 0.5, 25)
+    return np.sqrt(edges[1:] * edges[:-1])
+
+
+def _radial_power(grey: np.ndarray) -> np.ndarray:
+    """Give the mean power in 24 rings of spatial frequency."""
+    window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
+    power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
+    radius = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1]))
+    ring = np.digitize(radius, np.geomspace(1 / 128, 0.5, 25)) - 1
+    inside = (ring >= 0) & (ring < 24)
+    return np.bincount(ring[inside], power[inside], 24) / np.maximum(np.bincount(ring[inside], minlength=24), 1)
 
 
 def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:

@@ -6,6 +6,7 @@ A scribble image has the shape of its micrograph and says what a person marked: 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,14 +92,16 @@ class PixelClassifier:
         missing = {BACKGROUND, PARTICLE} - set(np.concatenate(classes).tolist())
         if missing:
             raise ValueError("the scribbles must mark both background (1) and particle (2)")
-        self._forest.fit(np.concatenate(features), np.concatenate(classes))
+        with warnings.catch_warnings():  # scikit-learn's threads may leave the filters empty behind them
+            self._forest.fit(np.concatenate(features), np.concatenate(classes))
         return self
 
     def probability(self, image: Any) -> np.ndarray:
         """Give each pixel's probability of belonging to a particle; float32, (height, width)."""
         features = pixel_features(image)
         particle = list(self._forest.classes_).index(PARTICLE)
-        probability = self._forest.predict_proba(features.reshape(-1, features.shape[-1]))[:, particle]
+        with warnings.catch_warnings():
+            probability = self._forest.predict_proba(features.reshape(-1, features.shape[-1]))[:, particle]
         return probability.reshape(features.shape[:2]).astype(np.float32)
 
     def __call__(self, image: Any) -> Any:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["DEFAULT_SEED", "NOTEBOOKS", "Run"]
+__all__ = ["DEFAULT_SEED", "MEASURED", "NOTEBOOKS", "Run"]
+
+MEASURED = Path(__file__).parent / "measured"
+"""Folder of the tables that the scripts in tests/benchmarks measured, for notebooks to show."""
 
 DEFAULT_SEED = 2023
 NOTEBOOKS = (

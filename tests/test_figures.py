@@ -109,3 +109,40 @@ def test_figures_are_saved_as_png_and_pdf_with_the_same_bytes_each_time(image, t
     for name in ("figure_1.png", "figure_1.pdf"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert len(list((tmp_path / "first").iterdir())) == 2
+
+
+def test_steps_are_shown_with_their_titles_and_scale_bars():
+    steps = {"thickness [nm]": np.eye(40), "phase [rad]": np.ones((40, 40)), "counts": np.eye(40)}
+    figure = figures.show_steps(steps, 0.5, columns=2)
+    assert set(steps) <= set(texts(figure))
+    assert [bar.dx for bar in figure.findobj(ScaleBar)] == [0.5] * 3
+
+
+def test_the_power_of_a_wave_is_found_at_its_frequency():
+    wave = np.sin(2 * np.pi * 0.125 * np.arange(256)) * np.ones((256, 1))
+    power = figures._radial_power(wave)
+    assert figures._frequencies()[np.argmax(power)] == pytest.approx(0.125, rel=0.15)
+    noise = figures._radial_power(np.random.default_rng(0).normal(size=(512, 512)))
+    assert noise[14:] == pytest.approx(np.ones(10), rel=0.15), "white noise of variance 1 has power 1"
+
+
+def test_kinds_of_micrographs_are_compared_in_their_colours(image):
+    figure = figures.compare_sets({"synthetic": [image] * 3, "simulated": [image] * 3})
+    assert {"synthetic", "simulated", "frequency [1 / pixel]"} <= set(texts(figure))
+    colours = {line.get_color() for line in figure.axes[2].lines}
+    assert colours == {figures.COLOURS["synthetic"], figures.COLOURS["simulated"]}
+
+
+def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():
+    rows = [
+        {"variant": variant, "seed": seed, "data": data, "name": "a", "iou": iou + seed / 100}
+        for variant, iou in (("before", 0.5), ("full", 0.7), ("no film", 0.6))
+        for seed in (1, 2)
+        for data in ("emps", "simulated")
+    ]
+    figure = figures.ablation(pd.DataFrame(rows))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["before", "no film"]
+    for ax in figure.axes:
+        changes = [np.asarray(points.get_offsets())[:, 0].tolist() for points in ax.collections]
+        assert changes == [pytest.approx([-0.2, -0.1])] * 3
+    assert any("full: mean IoU 0.7" in text for text in texts(figure))

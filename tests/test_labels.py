@@ -31,7 +31,7 @@ def test_strokes_never_cross_an_outline(seed, strokes):
 
 
 def test_well_under_one_percent_of_the_pixels_are_marked():
-    for m in datasets.load("simulated", ["stand_in_0000", "stand_in_0001"]):
+    for m in datasets.load("simulated", ["simulated_0000", "simulated_0001"]):
         assert 0 < np.mean(annotator_scribbles(m.labels) != UNMARKED) < 0.005
 
 

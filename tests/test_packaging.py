@@ -19,8 +19,8 @@ ROOMS = [
     "errors",
     "progress",
     "micrographs",
-    "synthetic",
     "datasets",
+    "synthetic",
     "labels",
     "backend",
     "unet",
@@ -95,19 +95,22 @@ def test_every_public_name_is_there():
 
 
 def test_rooms_import_only_from_rooms_to_their_left():
-    modules = {path.stem: path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"}
-    assert set(modules) == set(ROOMS)
-    for room, path in modules.items():
+    modules = [path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"]
+    modules += (ROOT / "temlib" / "synthetic").glob("*.py")
+    of_room = {path: "synthetic" if path.parent.name == "synthetic" else path.stem for path in modules}
+    assert set(of_room.values()) == set(ROOMS)
+    for path, room in of_room.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "temlib":
                 names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-                for name in set(names) & set(ROOMS):
+                for name in set(names) & (set(ROOMS) - {room}):
                     assert ROOMS.index(name) < ROOMS.index(room), f"{room} imports {name}"
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_says_what_it_offers(room):
-    tree = ast.parse((ROOT / "temlib" / f"{room}.py").read_text())
+    home = ROOT / "temlib" / room
+    tree = ast.parse((home / "__init__.py" if home.is_dir() else home.with_suffix(".py")).read_text())
     assert ast.get_docstring(tree)
     assert any(
         isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
@@ -151,6 +154,40 @@ def test_numbers_of_the_readme_are_those_of_the_committed_tables():
     for run, row in Run(root=ROOT).compare().iterrows():
         cells = [f"{row[f'{kind} mean']:.2f}, {row[f'{kind} median']:.2f}" for kind in ("ML", "TL", "Otsu")]
         assert f"| `{run}` | {' | '.join(cells)} | {row['TL > ML']} |" in readme
-    folds = pd.read_csv(ROOT / "tests" / "benchmarks" / "frozen_encoder.csv").groupby("encoder")["iou"]
+    folds = pd.read_csv(ROOT / "temlib" / "measured" / "frozen_encoder.csv").groupby("encoder")["iou"]
     for encoder, iou in folds:
         assert f"| {encoder} | {iou.mean():.3f} | {iou.median():.3f} | {iou.std():.3f} |" in readme
+
+
+def test_tables_of_the_readme_are_those_of_the_benchmarks():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+
+    readme = (ROOT / "README.md").read_text()
+    transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")
+    by_seed = transfer.groupby(["variant", "data", "seed"])["iou"].agg(["mean", "median"])
+    table = by_seed.groupby(["variant", "data"]).mean()
+    for variant, words in (("before", "of temlib 0.1"), ("full", "as it is")):
+        cells = [", ".join(f"{value:.2f}" for value in table.loc[variant, data]) for data in ("emps", "simulated")]
+        assert f"| {words} | {' | '.join(cells)} |" in readme
+    attribution = pd.read_csv(MEASURED / "attribution.csv").groupby(["encoder", "source"])["iou"]
+    for (encoder, source), row in attribution.agg(["mean", "median"]).iterrows():
+        assert f"| {encoder} | {source} | {row['mean']:.2f} | {row['median']:.2f} |" in readme
+
+
+def test_every_variant_of_the_ablation_was_measured():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+    from tests.benchmarks import attribution, synthetic_transfer
+
+    transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")
+    seeds = transfer.groupby("variant")["seed"].unique().map(sorted).to_dict()
+    others = list(synthetic_transfer.SEEDS_OF_OTHERS)
+    assert seeds == {v: list(synthetic_transfer.SEEDS.get(v, others)) for v in synthetic_transfer.VARIANTS}
+    assert transfer.groupby(["variant", "seed"]).size().nunique() == 1
+    measured = pd.read_csv(MEASURED / "attribution.csv")
+    assert set(measured["encoder"]) == {"-", *attribution.ENCODERS}
+    assert set(measured["source"]) == {"ML itself", "ML labels", "synthetic", "both"}
+    assert measured.groupby(["encoder", "source"]).size().unique().tolist() == [176]

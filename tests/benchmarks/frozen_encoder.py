@@ -3,13 +3,12 @@
 Five folds over the micrographs of emps that are not in the test set, no article in two folds. In
 each fold 20 training micrographs are drawn anew from the others; the fold's own are scored at
 native resolution. Needs TEMLIB_DATA (or a network) and ImageNet weights; about 25 minutes on two
-cores. Writes frozen_encoder.csv, one row for each micrograph and encoder.
+cores. Writes temlib/measured/frozen_encoder.csv, one row for each micrograph and encoder.
 
     python -m tests.benchmarks.frozen_encoder
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from sklearn.model_selection import GroupKFold
 import temlib
 from temlib import datasets
 from temlib.backend import make_deterministic
+from temlib.runs import MEASURED
 from temlib.scores import iou
 
 SEED = 2023
@@ -60,8 +60,7 @@ def main() -> None:
                 f"fold {fold} {encoder}: mean IoU {scores['iou'].mean():.3f}, {scores['seconds'][0]:.0f} s", flush=True
             )
     result = pd.concat(results)
-    file = Path(__file__).with_suffix(".csv")
-    result.drop(columns="seconds").to_csv(file, index=False, float_format="%.4f")
+    result.drop(columns="seconds").to_csv(MEASURED / "frozen_encoder.csv", index=False, float_format="%.4f")
     print(summary(result))
 
 

@@ -1,0 +1,212 @@
+"""The scene: what lies under the beam and how it is imaged, every number with its unit and range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from temlib.synthetic.shapes import SHAPES
+
+__all__ = ["MODES", "Scene"]
+
+MODES = ("bright_field", "dark_field")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What lies under the beam, and how it is imaged.
+
+    The defaults are gold-like particles on thin carbon at 200 kV, 0.5 nm a pixel. A number outside
+    the range given in brackets is refused.
+
+    Parameters
+    ----------
+    size_px : int
+        Edge of the square micrograph [px], in [32, 8192].
+    pixel_size_nm : float
+        Edge of a pixel [nm], in [0.01, 100].
+    mode : str
+        ``"bright_field"``: a TEM image, particles dark. ``"dark_field"``: high-angle annular dark
+        field (HAADF) in a scanning TEM, particles bright.
+    n_particles : int
+        Particles to place, in [0, 5000]; fewer fit when the micrograph is full.
+    shapes : tuple of str
+        Drawn from with equal probability; keys of :data:`SHAPES`.
+    diameter_nm, diameter_spread : float
+        Median [nm] in [0.1, 1e5], and standard deviation of the logarithm in [0, 2], of the
+        log-normal distribution of the particles' size: the diameter of the circle of the same
+        projected area.
+    diameters_nm : tuple of float
+        Where given, sizes [nm] are drawn from these instead, with equal probability.
+    max_aspect_ratio : float
+        Ellipsoids and rods are drawn between 1.2 and this ratio of length to width, in [1.2, 20].
+    core_contrast : float
+        Attenuation of the core of a core-shell particle over that of its shell, in [0, 20].
+    clustering : float
+        Share of particles placed beside an earlier one, touching it, in [0, 1].
+    overlap : float
+        Share of the summed radii by which neighbours may overlap in projection, in [0, 1).
+    attenuation_length_nm : float
+        Thickness of particle [nm] through which 1/e of the electrons reach the image, in [0.1, 1e6];
+        in dark field, that scatters all but 1/e of them onto the detector.
+    contrast_spread : float
+        Standard deviation of the logarithm of the attenuation, particle to particle, in [0, 2].
+    texture : float
+        Relative standard deviation of the particles' density, as of porous ones, with the film's
+        correlation length, in [0, 1].
+    inner_potential_v : float
+        Mean inner potential of the particles [V], in [0, 60]; it sets their phase.
+    diffraction : float
+        Share of grains that are near a Bragg condition, in [0, 1].
+    extinction_nm : float
+        Extinction distance of the excited reflection [nm], in [1, 1e6].
+    max_grains : int
+        A particle consists of 1 to this many grains, in [1, 20].
+    film_thickness_nm : float
+        Mean thickness of the supporting carbon film [nm], in [0, 1e4]; 0 is no film.
+    film_roughness, film_grain_nm : float
+        Relative standard deviation of its thickness from grain to grain, in [0, 1], and the
+        grains' correlation length [nm], in [0.01, 1e4].
+    film_unevenness : float
+        Relative standard deviation of its slow variation across the micrograph, in [0, 1].
+    film_holes : float
+        Share of the micrograph without film, in [0, 0.9].
+    voltage_kv : float
+        Acceleration voltage [kV], in [10, 3000].
+    defocus_nm : float
+        Defocus [nm], positive is underfocus, in [-1e6, 1e6].
+    cs_mm : float
+        Spherical aberration [mm], in [-50, 50].
+    focal_spread_nm : float
+        Standard deviation of the defocus [nm] (temporal coherence), in [0, 1000].
+    convergence_mrad : float
+        Semi-angle of the illumination [mrad] (spatial coherence), in [0, 20].
+    aperture_mrad : float
+        Semi-angle of the objective aperture [mrad], in (0, 1000].
+    probe_nm : float
+        Dark field: standard deviation of the probe [nm], in [0, 100].
+    scan_jitter_px, scan_flicker : float
+        Dark field: standard deviations of a line's displacement [px], in [0, 20], and of its
+        brightness, in [0, 1].
+    illumination_gradient : float
+        Relative change of the illumination across the micrograph, in [0, 1).
+    drift_nm : float
+        Length of the straight path that the image drifts during the exposure [nm], in [0, 1000].
+    blur_nm : float
+        Standard deviation of vibration and other blur [nm], in [0, 1000].
+    dose : float
+        Electrons per nm^2 at the specimen, in [1e-6, 1e9].
+    mtf_nyquist : float
+        The camera's modulation transfer at its Nyquist frequency, in (0, 1]; 1 is a perfect camera.
+    gain, offset, readout_noise : float
+        Counts per electron in (0, 1e4], counts without electrons in [0, 6e4], and their standard
+        deviation in [0, 1e4].
+    dead_pixels : float
+        Share of pixels that count nothing, in [0, 0.1].
+    marks : bool
+        Burn in a scale bar, a panel letter and sometimes a strip below, as published figures have them.
+    """
+
+    size_px: int = 512
+    pixel_size_nm: float = 0.5
+    mode: str = "bright_field"
+    n_particles: int = 25
+    shapes: tuple[str, ...] = ("sphere",)
+    diameter_nm: float = 25.0
+    diameter_spread: float = 0.15
+    diameters_nm: tuple[float, ...] = ()
+    max_aspect_ratio: float = 2.0
+    core_contrast: float = 4.0
+    clustering: float = 0.2
+    overlap: float = 0.1
+    attenuation_length_nm: float = 30.0
+    contrast_spread: float = 0.1
+    texture: float = 0.0
+    inner_potential_v: float = 20.0
+    diffraction: float = 0.2
+    extinction_nm: float = 25.0
+    max_grains: int = 2
+    film_thickness_nm: float = 10.0
+    film_roughness: float = 0.2
+    film_grain_nm: float = 1.5
+    film_unevenness: float = 0.1
+    film_holes: float = 0.0
+    voltage_kv: float = 200.0
+    defocus_nm: float = 500.0
+    cs_mm: float = 1.2
+    focal_spread_nm: float = 5.0
+    convergence_mrad: float = 0.1
+    aperture_mrad: float = 10.0
+    probe_nm: float = 0.3
+    scan_jitter_px: float = 0.3
+    scan_flicker: float = 0.01
+    illumination_gradient: float = 0.2
+    drift_nm: float = 0.5
+    blur_nm: float = 0.3
+    dose: float = 1000.0
+    mtf_nyquist: float = 0.3
+    gain: float = 1.0
+    offset: float = 0.0
+    readout_noise: float = 1.0
+    dead_pixels: float = 0.0
+    marks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode={self.mode!r} is none of {', '.join(MODES)}")
+        unknown = sorted(set(self.shapes) - set(SHAPES))
+        if unknown or not self.shapes:
+            raise ValueError(f"shapes={self.shapes!r}: choose one or more of {', '.join(SHAPES)}")
+        for name, (lowest, highest) in _RANGES.items():
+            if not lowest <= getattr(self, name) <= highest:
+                raise ValueError(f"{name}={getattr(self, name)!r} is out of range; allowed are {lowest} to {highest}")
+        if not all(0.1 <= diameter <= 1e5 for diameter in self.diameters_nm):
+            raise ValueError("diameters_nm holds a size out of range; allowed are 0.1 to 100000.0 nm")
+
+    @property
+    def edge_nm(self) -> float:
+        """Edge of the micrograph [nm]."""
+        return self.size_px * self.pixel_size_nm
+
+
+_BELOW_1 = 0.999
+_RANGES = {
+    "size_px": (32, 8192),
+    "pixel_size_nm": (0.01, 100),
+    "n_particles": (0, 5000),
+    "diameter_nm": (0.1, 1e5),
+    "diameter_spread": (0, 2),
+    "max_aspect_ratio": (1.2, 20),
+    "core_contrast": (0, 20),
+    "clustering": (0, 1),
+    "overlap": (0, _BELOW_1),
+    "attenuation_length_nm": (0.1, 1e6),
+    "contrast_spread": (0, 2),
+    "texture": (0, 1),
+    "inner_potential_v": (0, 60),
+    "diffraction": (0, 1),
+    "extinction_nm": (1, 1e6),
+    "max_grains": (1, 20),
+    "film_thickness_nm": (0, 1e4),
+    "film_roughness": (0, 1),
+    "film_grain_nm": (0.01, 1e4),
+    "film_unevenness": (0, 1),
+    "film_holes": (0, 0.9),
+    "voltage_kv": (10, 3000),
+    "defocus_nm": (-1e6, 1e6),
+    "cs_mm": (-50, 50),
+    "focal_spread_nm": (0, 1000),
+    "convergence_mrad": (0, 20),
+    "aperture_mrad": (1e-3, 1000),
+    "probe_nm": (0, 100),
+    "scan_jitter_px": (0, 20),
+    "scan_flicker": (0, 1),
+    "illumination_gradient": (0, _BELOW_1),
+    "drift_nm": (0, 1000),
+    "blur_nm": (0, 1000),
+    "dose": (1e-6, 1e9),
+    "mtf_nyquist": (1e-3, 1),
+    "gain": (1e-6, 1e4),
+    "offset": (0, 6e4),
+    "readout_noise": (0, 1e4),
+    "dead_pixels": (0, 0.1),
+}

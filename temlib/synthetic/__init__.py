@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,7 @@ def simulate(
     -------
     SyntheticMicrograph of shape (scene.size_px, scene.size_px)
     """
+    _keep_freed_arrays()
     placing, grains, film, lens, light, shot, readout, marking = _streams(seed, 8)
     particles = specimen.place(scene, placing)
     granular = specimen.granularity(scene, film)
@@ -126,6 +128,17 @@ def simulate(
     kept = {name: picture[_FIELD] for name, picture in steps.items()} | {"image": image, "electrons": electrons}
     table = specimen.describe(scene, particles)
     return SyntheticMicrograph(name, scene, table, counts, labels, kept if keep_steps else {})
+
+
+@lru_cache
+def _keep_freed_arrays() -> None:
+    """Free one block of nearly 32 MB, once: glibc then keeps the smaller ones that are freed.
+
+    Otherwise it hands each array back to the system and asks for it again, page by page, which
+    costs a fifth of a micrograph's time; see M_MMAP_THRESHOLD, "dynamic", in mallopt(3). Other C
+    libraries do as they please.
+    """
+    np.empty(31 * 2**20, np.uint8)
 
 
 def _streams(seed: int | np.random.SeedSequence, n: int) -> list[np.random.Generator]:

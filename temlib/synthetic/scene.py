@@ -44,7 +44,8 @@ class Scene:
     clustering : float
         Share of particles placed beside an earlier one, touching it, in [0, 1].
     overlap : float
-        Share of the summed radii by which neighbours may overlap in projection, in [0, 1).
+        Share of the summed radii by which neighbours may overlap in projection, in [0, 1); radii are
+        those of the circles of the same area, so that long particles may overlap more.
     attenuation_length_nm : float
         Thickness of particle [nm] through which 1/e of the electrons reach the image, in [0.1, 1e6];
         in dark field, that scatters all but 1/e of them onto the detector.

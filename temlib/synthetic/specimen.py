@@ -85,8 +85,8 @@ class Projection:
 def place(scene: Scene, rng: np.random.Generator) -> list[Particle]:
     """Scatter particles, some beside others, none overlapping more than allowed.
 
-    Every particle is tried 30 times and left out when there is no room; centres lie in the
-    micrograph.
+    Distances are judged by the circles of the same area. Every particle is tried 30 times and left
+    out when there is no room; centres lie in the micrograph.
     """
     placed = np.empty((scene.n_particles, 3))  # y, x, diameter [nm]
     n = 0

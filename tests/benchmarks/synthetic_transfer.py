@@ -61,7 +61,7 @@ VARIANTS: dict[str, Draw | None] = {
     "no film": without(film_thickness_nm=0),
     "spheres only": without(shapes=("sphere",)),
     "no diffraction": without(diffraction=0),
-    "no wave optics": without(defocus_nm=0, cs_mm=0),
+    "no wave optics": without(defocus_nm=0, cs_mm=0),  # in focus; phase does not show
     "no noise": noiseless,
 }
 

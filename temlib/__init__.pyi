@@ -7,6 +7,7 @@ from .micrographs import save_micrograph as save_micrograph
 from .runs import Run as Run
 from .segmentation import Segmenter as Segmenter
 from .segmentation import load_segmenter as load_segmenter
+from .training import fine_tune as fine_tune
 from .training import train_segmenter as train_segmenter
 
 __version__: str

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["make_deterministic", "start_keras"]
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+__all__ = ["compiled", "graph", "make_deterministic", "start_keras"]
 
 
 def start_keras() -> ModuleType:
@@ -37,6 +42,33 @@ def make_deterministic() -> None:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
+    """Give a model as a plain function from an array to arrays, without the trimmings of ``predict``.
+
+    On TensorFlow it is a graph that is not retraced for other sizes: a third less time for an
+    encoder on two cores than ``predict_on_batch``. Other backends call the model as it is.
+    """
+    keras = start_keras()
+
+    call = graph(model) if keras.backend.backend() == "tensorflow" else lambda x: model(x, training=False)
+
+    def compute(x: np.ndarray) -> Any:
+        result = call(keras.ops.convert_to_tensor(x))
+        if isinstance(result, (list, tuple)):
+            return [keras.ops.convert_to_numpy(each) for each in result]
+        return keras.ops.convert_to_numpy(result)
+
+    return compute
+
+
+def graph(model: keras.Model) -> Any:
+    """Give a model in inference mode as a TensorFlow function of one signature, for images of any size."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32)]
+    return tf.function(lambda x: model(x, training=False), input_signature=signature, jit_compile=False)
 
 
 @contextmanager

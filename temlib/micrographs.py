@@ -98,8 +98,10 @@ def as_array(image: Any) -> np.ndarray:
     return data
 
 
-def pixel_size_of(image: Signal2D) -> tuple[float, float] | None:
-    """Give the height and width of a pixel [nm], or ``None`` where the pixel size is unknown."""
+def pixel_size_of(image: Any) -> tuple[float, float] | None:
+    """Give the height and width of a pixel [nm]; ``None`` where it is unknown, as of a plain array."""
+    if not hasattr(image, "axes_manager"):
+        return None
     axes = image.axes_manager.signal_axes[::-1]
     sizes = tuple(_length_nm(axis.scale, axis.units) for axis in axes)
     return None if None in sizes else sizes  # type: ignore[return-value]

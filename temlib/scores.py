@@ -14,7 +14,7 @@ from temlib.micrographs import as_array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["iou", "particle_scores", "particle_summary"]
+__all__ = ["iou", "particle_f1", "particle_scores", "particle_summary"]
 
 
 def iou(prediction: Any, truth: Any) -> float:
@@ -37,6 +37,30 @@ def iou(prediction: Any, truth: Any) -> float:
     prediction, truth = _masks(prediction, truth)
     union = np.count_nonzero(prediction | truth)
     return 1.0 if union == 0 else np.count_nonzero(prediction & truth) / union
+
+
+def particle_f1(prediction: Any, truth: Any) -> float:
+    """F1 of particles: 2 TP / (predicted + true), where a pair with an IoU above 0.5 is a TP.
+
+    Parameters
+    ----------
+    prediction, truth : signals or int arrays of shape (height, width)
+        Instance labels, 0 is background. Above 0.5 no particle can pair with two.
+
+    Returns
+    -------
+    float in [0, 1]; 1 when there is no particle in either.
+    """
+    prediction, truth = as_array(prediction), as_array(truth)
+    _masks(prediction, truth)
+    areas = [
+        dict(zip(*np.unique(labels[labels > 0], return_counts=True), strict=True)) for labels in (prediction, truth)
+    ]
+    both = (prediction > 0) & (truth > 0)
+    pairs, shared = np.unique(np.stack([prediction[both], truth[both]]), axis=1, return_counts=True)
+    hits = sum(n / (areas[0][p] + areas[1][t] - n) > 0.5 for (p, t), n in zip(pairs.T, shared, strict=True))
+    total = len(areas[0]) + len(areas[1])
+    return 1.0 if total == 0 else 2 * hits / total
 
 
 def particle_scores(prediction: Any, labels: Any) -> pd.DataFrame:

@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.transform import resize
 
-from temlib import unet
+from temlib import prediction
 from temlib.backend import start_keras
 from temlib.errors import SegmenterError
-from temlib.micrographs import GreyLevels, as_array, normalise, with_axes_of, write_atomically
+from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, with_axes_of, write_atomically
+from temlib.particles import separate
+from temlib.views import resize
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Segmenter", "load_segmenter", "to_working_size"]
+__all__ = ["AUTO_EDGE", "Segmenter", "auto_scales", "load_segmenter"]
 
 _METADATA = "temlib.json"  # beside Keras's own members of the .keras archive
+AUTO_EDGE = 160
+"""Shorter edge [px] of the smallest picture that ``scale="auto"`` looks at."""
+
+_FINEST = 1.5  # a larger scale shows nothing new
+_DOUBT = 10.0  # how much less a picture counts for the doubt in it: 5 to 20 are as good, in trials
+
+Scale = str | float | Sequence[float]
 
 
 @dataclass
@@ -33,44 +42,114 @@ class Segmenter:
     ----------
     model : keras.Model
         From :func:`temlib.unet.unet`.
-    working_size : int
-        The shorter edge of every micrograph is brought to this many pixels for the network; masks
-        come back at the micrograph's own size.
+    particle_size : float
+        Diameter of particles as the network saw them in training [px], before magnification varied.
+    pixel_size_nm : float or None
+        Pixel size there (geometric mean over the training micrographs), where it is known.
     levels : GreyLevels
         Normalisation of the grey levels, the same as in training.
     threshold : float
         Probability above which a pixel belongs to a particle.
+    runtime : "keras" or "openvino"
+        What does the sums, see :func:`temlib.prediction.start`.
     history : list of dict
         Epoch by epoch: loss, and mean IoU on validation where there was one.
     """
 
     model: keras.Model
-    working_size: int = 256
+    particle_size: float = 64.0
+    pixel_size_nm: float | None = None
     levels: GreyLevels = field(default_factory=GreyLevels)
     threshold: float = 0.5
+    runtime: str = "keras"
     history: list[dict[str, float]] = field(default_factory=list)
+    _network: prediction.Network | None = field(default=None, repr=False, compare=False)
 
-    def probability(self, image: Any) -> Any:
-        """Give the probability of *particle* in each pixel.
+    def maps(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> np.ndarray:
+        """Give all that the network says of each pixel.
 
         Parameters
         ----------
         image : signal or array of shape (height, width)
             Any size, any range of grey levels.
+        scale : "auto", "calibrated", float or sequence of float
+            Pixels of the network for one of the image: 1 is native resolution. ``"auto"`` looks at
+            several pictures of the image, each twice as large as the one before, since particles
+            may be of any size (see :func:`auto_scales`). ``"calibrated"`` brings the image to the
+            pixel size of training. What the network says of several pictures is averaged; the
+            less it doubts at one scale, the more that counts.
+        tile : int
+            Larger pictures are predicted in tiles of this edge [px], which bounds the memory.
+
+        Returns
+        -------
+        float32 array of shape (height, width, 2), in [0, 1]
+            Probability of *particle*, and distance to the particle's edge over its largest.
+
+        Raises
+        ------
+        ValueError
+            When ``scale`` is none of these, or the pixel size of training or image is unknown.
+        """
+        scales = self._scales(image, scale)
+        grey = normalise(image, self.levels)
+        if self._network is None:
+            self._network = prediction.start(self.model, self.runtime)
+        total, weights = np.zeros((*grey.shape, 2), np.float32), 0.0
+        for each in scales:
+            picture = resize(grey, scaled(grey.shape, each))
+            seen = prediction.predict(self._network, picture, tile)
+            weight = np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1.0
+            box = (0, 0, picture.shape[0] / 2, picture.shape[1] / 2)  # the maps have half its resolution
+            total += weight * resize(seen, grey.shape, box)
+            weights += weight
+        return np.clip(total / weights, 0, 1)
+
+    def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+        """Give the probability of *particle* in each pixel; see :meth:`maps` for the arguments.
 
         Returns
         -------
         float32 in [0, 1], of the image's shape; a signal with the same axes for a signal
         """
-        grey = normalise(image, self.levels)
-        small = unet.predict(self.model, to_working_size(grey, self.working_size))
-        probability = np.clip(resize(small, grey.shape, order=1), 0, 1).astype(np.float32)
-        return with_axes_of(image, probability, "probability")
+        return with_axes_of(image, self.maps(image, scale, tile)[..., 0], "probability")
 
-    def __call__(self, image: Any) -> Any:
+    def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
         """Give the particle mask: bool, of the image's shape; a signal for a signal."""
-        probability = self.probability(image)
-        return with_axes_of(image, as_array(probability) > self.threshold, "mask")
+        probability = self.maps(image, scale, tile)[..., 0]
+        return with_axes_of(image, probability > self.threshold, "mask")
+
+    def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+        """Give each particle a number, touching ones apart (see :func:`temlib.particles.separate`).
+
+        A segmenter that learned from masks alone, which do not tell particles apart, does not either.
+
+        Returns
+        -------
+        int32 of the image's shape, 0 is background; a signal for a signal
+        """
+        return with_axes_of(image, separate(self.maps(image, scale, tile), self.threshold), "particles")
+
+    def with_runtime(self, runtime: str) -> Segmenter:
+        """Give the same segmenter on another runtime; see :func:`temlib.prediction.start`."""
+        return replace(self, runtime=runtime, _network=prediction.start(self.model, runtime))
+
+    def _scales(self, image: Any, scale: Scale) -> Sequence[float]:
+        if isinstance(scale, str):
+            if scale == "auto":
+                return auto_scales(as_array(image).shape)
+            if scale == "calibrated":
+                return [self._calibrated_scale(image)]
+        elif np.size(scale) and all(np.isfinite(s) and s > 0 for s in np.atleast_1d(scale)):
+            return [float(s) for s in np.atleast_1d(scale)]
+        raise ValueError(f"scale={scale!r} must be 'auto', 'calibrated', a positive number or several")
+
+    def _calibrated_scale(self, image: Any) -> float:
+        size = pixel_size_of(image)
+        if self.pixel_size_nm is None or size is None:
+            unknown = "the image" if size is None else "training"
+            raise ValueError(f"scale='calibrated', but the pixel size of {unknown} is unknown; pass 'auto' or a number")
+        return float(np.sqrt(size[0] * size[1]) / self.pixel_size_nm)
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> Path:
         """Write the network and its preprocessing to one ``.keras`` file.
@@ -86,7 +165,8 @@ class Segmenter:
         if path.exists() and not overwrite:
             raise SegmenterError(f"{path}: exists already; pass overwrite=True to replace it")
         metadata = {
-            "working_size": self.working_size,
+            "particle_size": self.particle_size,
+            "pixel_size_nm": self.pixel_size_nm,
             "levels": self.levels.to_dict(),
             "threshold": self.threshold,
             "history": self.history,
@@ -100,8 +180,15 @@ class Segmenter:
         return write_atomically(path, write)
 
 
-def load_segmenter(path: str | os.PathLike) -> Segmenter:
+def load_segmenter(path: str | os.PathLike, runtime: str = "keras") -> Segmenter:
     """Load a segmenter that :meth:`Segmenter.save` wrote; no code from the file is run.
+
+    Parameters
+    ----------
+    path : path
+        A ``.keras`` file.
+    runtime : "keras" or "openvino"
+        What shall do the sums, see :func:`temlib.prediction.start`.
 
     Raises
     ------
@@ -118,26 +205,29 @@ def load_segmenter(path: str | os.PathLike) -> Segmenter:
             metadata = json.loads(archive.read(_METADATA))
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         metadata["levels"] = GreyLevels(**metadata["levels"])
-        return Segmenter(model, **metadata)
+        segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
+    return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
 
 
-def to_working_size(grey: np.ndarray, working_size: int, order: int = 1) -> np.ndarray:
-    """Bring the shorter edge of an image to ``working_size`` pixels, keeping its proportions.
+def auto_scales(shape: tuple[int, int]) -> list[float]:
+    """Give the scales of the pictures that ``"auto"`` looks at, each twice the one before.
 
-    Parameters
-    ----------
-    grey : float array of shape (height, width)
-        The image; or a mask as float.
-    working_size : int
-        Pixels of the shorter edge.
-    order : int
-        Of the interpolation.
+    The first has a shorter edge of ``AUTO_EDGE``, the last about native resolution.
     """
-    factor = working_size / min(grey.shape)
-    shape = tuple(max(working_size, round(edge * factor)) for edge in grey.shape)
-    if shape == grey.shape:
-        return grey
-    return resize(grey, shape, order=order, mode="reflect", anti_aliasing=factor < 1).astype(np.float32)
+    scales = [AUTO_EDGE / min(shape)]
+    while 2 * scales[-1] <= _FINEST:
+        scales.append(2 * scales[-1])
+    return scales
+
+
+def scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Give a shape times a scale, a pixel at the least."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _doubt(probability: np.ndarray) -> float:
+    """Mean of 1 - p where a particle is seen: small where what is seen is seen for certain."""
+    return float(np.sum(probability * (1 - probability)) / max(np.sum(probability), 1.0))

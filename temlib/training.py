@@ -1,29 +1,41 @@
-"""Training by feature extraction: the encoder stays frozen, only the decoder learns.
+"""Training by feature extraction, and fine-tuning after it.
 
-What a frozen encoder says of an image never changes, so its features are computed once and the
-decoder is trained on them. Augmentation therefore happens before: each training micrograph is
-seen in several *views*, windows that are flipped, turned and changed in their grey levels.
+In feature extraction the encoder stays frozen, only the decoder learns. What a frozen encoder says
+of an image never changes, so its features are computed once and the decoder is trained on them.
+Augmentation therefore happens before: each training micrograph is seen in several *views*.
+
+In fine-tuning the upper layers of the encoder learn too, slowly, after the decoder has learned.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from temlib import unet
 from temlib.backend import start_keras
-from temlib.micrographs import GreyLevels, as_array, normalise
+from temlib.features import cached_features
+from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of
+from temlib.prediction import STRIDE
 from temlib.progress import progress_bar
 from temlib.scores import iou
-from temlib.segmentation import Segmenter, to_working_size
+from temlib.segmentation import Segmenter
+from temlib.views import Augmentation, scale_for, truth_maps
+from temlib.views import views as views_of
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["train_segmenter"]
+__all__ = ["STAGES", "fine_tune", "train_segmenter"]
+
+STAGES = ("conv_dw_11", "conv_dw_7", "conv_dw_4")
+"""First layer that learns in each stage of fine-tuning, from the deepest level upwards."""
+
+Labelled = tuple[Sequence[Any], Sequence[Any]]
 
 
 def train_segmenter(
@@ -31,14 +43,17 @@ def train_segmenter(
     masks: Sequence[Any],
     *,
     weights: str | os.PathLike | None,
-    validation: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    validation: Labelled | None = None,
     alpha: float | None = None,
-    working_size: int = 256,
+    target_size: float = 64.0,
+    window: int = 256,
     levels: GreyLevels = GreyLevels(),
-    views: int = 4,
+    augmentation: Augmentation = Augmentation(),
+    views: int = 8,
     epochs: int = 12,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
+    cache_memory: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Segmenter:
@@ -48,22 +63,30 @@ def train_segmenter(
     ----------
     images : sequence of signals or arrays of shape (height, width)
         Micrographs of any sizes and grey levels.
-    masks : sequence of signals or bool arrays of the same shapes
-        Their labels, hand-drawn, machine-made or synthetic.
+    masks : sequence of signals or arrays of the same shapes
+        Their labels, hand-drawn, machine-made or synthetic: bool masks, or instance labels, from
+        which the network also learns to tell touching particles apart.
     weights : path, "imagenet" or None
         Encoder weights, see :func:`temlib.unet.resolve_weights`; ``None`` is random.
     validation : (images, masks), optional
         Scored after each epoch; nothing is learned from them.
     alpha : float, optional
         Width of the MobileNet; by default that of the weights, or 1.
-    working_size : int
-        Shorter edge of a micrograph as the network sees it [px]; a multiple of 32.
+    target_size : float
+        Each micrograph is resized so that its particles have this diameter [px].
+    window : int
+        Edge of a view as the network sees it [px]; a multiple of 32.
     levels : GreyLevels
         Normalisation of grey levels; it travels with the segmenter.
+    augmentation : Augmentation
+        How the views of a micrograph differ.
     views : int
         Views of each training micrograph.
     epochs, batch_size, learning_rate
         Of the decoder's training (Adam, cosine decay, cross-entropy and Dice loss).
+    cache_memory : int, optional
+        Bytes that the encoder's features may take in memory, by default a quarter of what is free;
+        beyond, they lie in a temporary file.
     seed : int
         Same seed, same segmenter (where TensorFlow's operations are deterministic).
     progress : bool
@@ -82,141 +105,205 @@ def train_segmenter(
     """
     keras = start_keras()
 
-    _check(images, masks, working_size)
+    _check(images, masks, window)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
     decoder = unet.decoder([output.shape[-1] for output in encoder.outputs], seed=decoder_seed)
-
-    grey, truth = _views(images, masks, views, working_size, levels, views_seed)
-    batches = _batches(_features(encoder, grey, progress), truth, batch_size, order_seed)
-    steps = -(-len(truth) // batch_size)
-    watch = _watch(encoder, decoder, validation, working_size, levels, epochs, progress)
-    decay = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     trained = keras.Model(decoder.inputs, decoder.outputs)  # shares the weights; the saved one needs no loss
-    trained.compile(keras.optimizers.Adam(decay), loss=cross_entropy_and_dice)
-    trained.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=[watch])
-    return Segmenter(unet.unet(encoder, decoder), working_size, levels, history=watch.history)
+    steps = epochs * -(-views * len(images) // batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    trained.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+
+    factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
+    truth: list[np.ndarray] = []
+    windows = _windows(images, masks, factors, truth, views, window, levels, augmentation, views_seed)
+    rng = np.random.default_rng(order_seed)
+    segmenter = Segmenter(unet.unet(encoder, decoder), target_size, _pixel_size(images, factors), levels)
+    with (
+        cached_features(encoder, windows, views * len(images), cache_memory, progress) as features,
+        progress_bar(show=progress, total=epochs, desc="training the decoder") as bar,
+    ):
+        targets = np.stack(truth)
+        for epoch in range(epochs):
+            trained.reset_metrics()
+            for chosen in _order(len(targets), batch_size, rng):
+                loss = trained.train_on_batch([maps[chosen] for maps in features], targets[chosen])
+            segmenter.history.append({"epoch": epoch + 1, "loss": float(loss)} | _scored(segmenter, validation))
+            bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
+            bar.update()
+    return segmenter
 
 
-def cross_entropy_and_dice(truth: Any, probability: Any) -> Any:
-    """Binary cross-entropy plus 1 - Dice, averaged over the batch.
+def fine_tune(
+    segmenter: Segmenter,
+    images: Sequence[Any],
+    masks: Sequence[Any],
+    *,
+    validation: Labelled,
+    stages: Sequence[str] = STAGES[:2],
+    window: int = 256,
+    augmentation: Augmentation = Augmentation(),
+    views: int = 4,
+    epochs: int = 2,
+    batch_size: int = 8,
+    learning_rate: float = 1e-4,
+    seed: int = 0,
+    progress: bool = True,
+) -> Segmenter:
+    """Let the upper layers of the encoder learn too, stage by stage; give the best segmenter on the way.
 
-    Dice (here over the whole batch, smoothed by one pixel) keeps small particles from vanishing
-    among the many background pixels; Milletari et al., V-Net, 2016, arXiv:1606.04797.
+    Batch normalisation stays in inference mode throughout, with the statistics that it has.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        From :func:`train_segmenter`; it is not changed.
+    images, masks
+        As for :func:`train_segmenter`.
+    validation : (images, masks)
+        Micrographs that the given segmenter did not learn from. They decide which state is given
+        back: the one with the best mean IoU, the start among them.
+    stages : sequence of str
+        For each stage the first layer of the encoder that learns, in the order of unfreezing.
+    window, augmentation, views, batch_size, seed, progress
+        As for :func:`train_segmenter`; the views are drawn anew for each epoch.
+    epochs : int
+        In each stage.
+    learning_rate : float
+        Of Adam; it falls to zero within each stage, by a cosine.
+
+    Returns
+    -------
+    Segmenter
+        Its history goes on from the given one's, with a ``stage`` (0 is the start).
+
+    Raises
+    ------
+    ValueError
+        When images and masks do not belong together, or a stage names no layer.
     """
-    from keras import losses, ops
+    keras = start_keras()
 
-    truth = ops.cast(truth, probability.dtype)
-    overlap = 2 * ops.sum(truth * probability) + 1
-    return (
-        ops.mean(losses.binary_crossentropy(truth, probability))
-        + 1
-        - overlap / (ops.sum(truth) + ops.sum(probability) + 1)
-    )
+    _check(images, masks, window)
+    model = keras.models.clone_model(segmenter.model)
+    model.set_weights(segmenter.model.get_weights())
+    history = [*segmenter.history, {"stage": 0} | _scored(segmenter, validation)]
+    tuned = replace(segmenter, model=model, history=history, runtime="keras", _network=None)
+    best, best_weights = history[-1]["validation_iou"], model.get_weights()
+    factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
+    steps = epochs * -(-views * len(images) // batch_size)
+    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(stages) * epochs).tolist())
+    with progress_bar(show=progress, total=len(stages) * epochs, desc="fine-tuning") as bar:
+        for stage, first in enumerate(stages, start=1):
+            _unfreeze(model, first)
+            rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+            model.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+            for epoch in range(epochs):
+                truth: list[np.ndarray] = []
+                options = (factors, truth, views, window, segmenter.levels, augmentation, next(seeds))
+                grey = np.stack(list(_windows(images, masks, *options)))[..., None]
+                targets = np.stack(truth)
+                model.reset_metrics()
+                for chosen in _order(len(grey), batch_size, np.random.default_rng(next(seeds))):
+                    loss = model.train_on_batch(grey[chosen], targets[chosen])
+                history.append({"stage": stage, "epoch": epoch + 1, "loss": float(loss)} | _scored(tuned, validation))
+                if history[-1]["validation_iou"] > best:
+                    best, best_weights = history[-1]["validation_iou"], model.get_weights()
+                bar.set_postfix({"validation_iou": f"{history[-1]['validation_iou']:.3f}", "best": f"{best:.3f}"})
+                bar.update()
+    model.set_weights(best_weights)
+    model.trainable = False
+    return replace(tuned, runtime=segmenter.runtime, _network=None)
 
 
-def _check(images: Sequence[Any], masks: Sequence[Any], working_size: int) -> None:
+def _unfreeze(model: keras.Model, first: str) -> None:
+    """Let the decoder and the encoder's layers from one on learn, batch normalisation excepted."""
+    import keras
+
+    encoder = model.get_layer("encoder")
+    names = [layer.name for layer in encoder.layers]
+    if first not in names:
+        raise ValueError(f"the encoder has no layer {first!r}; choose from {', '.join(STAGES)}")
+    model.trainable = True
+    for part in (encoder, model.get_layer("decoder")):
+        for layer in part.layers:
+            learns = part is not encoder or names.index(layer.name) >= names.index(first)
+            layer.trainable = learns and not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def cross_entropy_and_dice(truth: Any, predicted: Any) -> Any:
+    """Binary cross-entropy of both maps, and 1 - Dice of the particles, over a batch.
+
+    What is ``IGNORED`` counts nowhere. Dice (over the whole batch, smoothed by one pixel) keeps
+    small particles from vanishing among the many background pixels; Milletari et al., V-Net, 2016,
+    arXiv:1606.04797.
+
+    Parameters
+    ----------
+    truth, predicted : tensors of shape (n, height, width, 2)
+        Of :func:`temlib.views.truth_maps`, and of the network.
+    """
+    from keras import ops
+
+    truth = ops.cast(truth, predicted.dtype)
+    known = ops.cast(truth >= 0, predicted.dtype)
+    truth = truth * known
+    p = ops.clip(predicted, 1e-6, 1 - 1e-6)
+    entropy = -(truth * ops.log(p) + (1 - truth) * ops.log(1 - p)) * known
+    entropy = ops.sum(entropy, axis=(0, 1, 2)) / (ops.sum(known, axis=(0, 1, 2)) + 1)
+    particle, seen = truth[..., 0], predicted[..., 0] * known[..., 0]
+    dice = (2 * ops.sum(particle * seen) + 1) / (ops.sum(particle) + ops.sum(seen) + 1)
+    return ops.sum(entropy) + 1 - dice
+
+
+def _check(images: Sequence[Any], masks: Sequence[Any], window: int) -> None:
     if not len(images):
         raise ValueError("there are no training images; pass at least one")
     if len(images) != len(masks):
         raise ValueError(f"{len(images)} images and {len(masks)} masks; pass one mask for each image")
-    if working_size % unet.STRIDE or working_size <= 0:
-        raise ValueError(f"working_size={working_size} must be a multiple of {unet.STRIDE}")
+    if window % STRIDE or window <= 0:
+        raise ValueError(f"window={window} must be a multiple of {STRIDE}")
     for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
         if as_array(image).shape != as_array(mask).shape:
             raise ValueError(f"image {index} is {as_array(image).shape} but its mask {as_array(mask).shape}")
 
 
-def _views(
-    images: Sequence[Any], masks: Sequence[Any], views: int, size: int, levels: GreyLevels, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give augmented square windows: grey levels (n, size, size), float32, and masks, uint8."""
-    rng = np.random.default_rng(seed)
-    grey, truth = [], []
-    for image, mask in zip(images, masks, strict=True):
-        small = to_working_size(normalise(image, levels), size)
-        small_mask = to_working_size((as_array(mask) != 0).astype(np.float32), size) >= 0.5
-        for turn in rng.permutation(8)[np.arange(views) % 8]:
-            y, x = (rng.integers(edge - size + 1) for edge in small.shape)
-            window = (slice(y, y + size), slice(x, x + size))
-            grey.append(_change_grey(_turn(small[window], turn), rng))
-            truth.append(_turn(small_mask[window], turn))
-    return np.stack(grey).astype(np.float32), np.stack(truth).astype(np.uint8)
-
-
-def _turn(window: np.ndarray, turn: int) -> np.ndarray:
-    """Apply one of the eight symmetries of the square."""
-    turned = np.rot90(window, turn % 4)
-    return turned[:, ::-1] if turn >= 4 else turned
-
-
-def _change_grey(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change gamma and add noise, as another exposure and dose would."""
-    unit = ((window + 1) / 2) ** np.exp(rng.normal(0, 0.25))
-    return np.clip(2 * unit - 1 + rng.normal(0, rng.uniform(0, 0.08), window.shape), -1, 1)
-
-
-def _features(encoder: keras.Model, grey: np.ndarray, progress: bool, batch: int = 8) -> list[np.ndarray]:
-    """Compute the frozen encoder's five feature maps once; float16, (n, height, width, channels)."""
-    from keras import ops
-
-    parts: list[list[np.ndarray]] = []
-    with progress_bar(show=progress, total=len(grey), desc="encoder features") as bar:
-        for start in range(0, len(grey), batch):
-            rgb = np.repeat(grey[start : start + batch, ..., None], 3, axis=-1)
-            maps = encoder.predict_on_batch(rgb)
-            parts.append([ops.convert_to_numpy(ops.cast(m, "float16")) for m in maps])
-            bar.update(len(rgb))
-    return [np.concatenate(maps) for maps in zip(*parts, strict=True)]
-
-
-def _batches(features: list[np.ndarray], truth: np.ndarray, batch_size: int, seed: int) -> Iterator[Any]:
-    """Yield batches of features and masks without end, in a new order for each epoch.
-
-    A generator, which Keras reads in sequence: a ``PyDataset`` is prefetched by threads, which may
-    draw a batch before or after the order changes.
-    """
-    rng = np.random.default_rng(seed)
-    while True:
-        order = rng.permutation(len(truth))
-        for start in range(0, len(truth), batch_size):
-            chosen = np.sort(order[start : start + batch_size])
-            yield tuple(maps[chosen] for maps in features), truth[chosen][..., None]
-
-
-def _watch(
-    encoder: keras.Model,
-    decoder: keras.Model,
-    validation: tuple[Sequence[Any], Sequence[Any]] | None,
+def _windows(
+    images: Sequence[Any],
+    masks: Sequence[Any],
+    factors: Sequence[float],
+    truth: list[np.ndarray],
+    views: int,
     size: int,
     levels: GreyLevels,
-    epochs: int,
-    progress: bool,
-) -> Any:
-    """Give the callback that keeps the history, scores the validation set and shows progress."""
-    import keras
+    augmentation: Augmentation,
+    seed: int,
+) -> Iterator[np.ndarray]:
+    """Yield the grey levels of all views; what is true of them is appended to ``truth``."""
+    rng = np.random.default_rng(seed)
+    for image, mask, factor in zip(images, masks, factors, strict=True):
+        grey, maps = normalise(image, levels), truth_maps(mask)
+        some = views_of(grey, maps, views, factor=factor, size=size, augmentation=augmentation, rng=rng)
+        for window, target in some:
+            truth.append(target.astype(np.float16))
+            yield window
 
-    images, masks = validation if validation is not None else ((), ())
-    small = [to_working_size(normalise(image, levels), size) for image in images]
-    truth = [to_working_size((as_array(mask) != 0).astype(np.float32), size) >= 0.5 for mask in masks]
-    model = unet.unet(encoder, decoder)
 
-    class Watch(keras.callbacks.Callback):
-        def __init__(self) -> None:
-            super().__init__()
-            self.history: list[dict[str, float]] = []
-            self.bar = progress_bar(show=progress, total=epochs, desc="training the decoder")
+def _order(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    order = rng.permutation(n)
+    return [np.sort(order[start : start + batch_size]) for start in range(0, n, batch_size)]
 
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            row = {"epoch": epoch + 1, "loss": float((logs or {})["loss"])}
-            if small:
-                scores = [iou(unet.predict(model, image) > 0.5, mask) for image, mask in zip(small, truth, strict=True)]
-                row["validation_iou"] = float(np.mean(scores))
-            self.history.append(row)
-            self.bar.set_postfix({key: f"{value:.3f}" for key, value in row.items() if key != "epoch"})
-            self.bar.update()
 
-        def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-            self.bar.close()
+def _scored(segmenter: Segmenter, validation: Labelled | None) -> dict[str, float]:
+    """Give the mean IoU over the validation set, where there is one, as a user would get it."""
+    if validation is None:
+        return {}
+    scores = [iou(segmenter(image), mask) for image, mask in zip(*validation, strict=True)]
+    return {"validation_iou": float(np.mean(scores))}
 
-    return Watch()
+
+def _pixel_size(images: Sequence[Any], factors: Sequence[float]) -> float | None:
+    """Give the geometric mean of the pixel size at the network's scale [nm], where it is known."""
+    sizes = [(pixel_size_of(image), factor) for image, factor in zip(images, factors, strict=True)]
+    known = [np.sqrt(size[0] * size[1]) / factor for size, factor in sizes if size is not None]
+    return float(np.exp(np.mean(np.log(known)))) if known else None

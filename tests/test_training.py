@@ -3,14 +3,26 @@ import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import label
 
 import temlib
 from temlib import training
 from temlib.micrographs import GreyLevels, micrograph
 from temlib.scores import iou
-from temlib.segmentation import to_working_size
+from temlib.segmentation import auto_scales
+from temlib.views import IGNORED, scale_for, truth_maps
 
-QUICK = {"weights": None, "alpha": 0.25, "working_size": 96, "views": 4, "batch_size": 4, "progress": False}
+QUICK = {
+    "weights": None,
+    "alpha": 0.25,
+    "target_size": 24,
+    "window": 96,
+    "views": 4,
+    "batch_size": 4,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +63,8 @@ def test_save_and_load_give_the_same_predictions(trained, dark_discs, tmp_path):
     path = trained.save(tmp_path / "model.keras")
     loaded = temlib.load_segmenter(path)
     np.testing.assert_array_equal(loaded.probability(dark_discs[0][3].data), trained.probability(dark_discs[0][3].data))
-    assert (loaded.levels, loaded.working_size, loaded.history) == (trained.levels, 96, trained.history)
+    for name in ("levels", "particle_size", "pixel_size_nm", "threshold", "history"):
+        assert getattr(loaded, name) == getattr(trained, name)
     assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
     with pytest.raises(temlib.TemlibError, match="overwrite=True"):
         trained.save(path)
@@ -61,7 +74,7 @@ def test_save_and_load_give_the_same_predictions(trained, dark_discs, tmp_path):
 
 def test_grey_levels_travel_with_the_segmenter(trained, tmp_path):
     levels = GreyLevels(5, 95)
-    other = temlib.Segmenter(trained.model, 96, levels)
+    other = temlib.Segmenter(trained.model, levels=levels)
     assert temlib.load_segmenter(other.save(tmp_path / "a.keras")).levels == levels
 
 
@@ -105,41 +118,135 @@ def test_same_seed_same_segmenter(dark_discs):
     assert np.abs(first - other).max() > 1e-3
 
 
-def test_cached_features_are_those_of_the_encoder():
-    from temlib import unet
-
-    encoder = unet.encoder(None, 0.25)
-    grey = np.random.default_rng(0).uniform(-1, 1, (5, 64, 64)).astype(np.float32)
-    cached = training._features(encoder, grey, progress=False, batch=2)
-    direct = encoder(np.repeat(grey[..., None], 3, -1), training=False)
-    for a, b in zip(cached, direct):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-3)
-
-
-def test_views_turn_image_and_mask_together():
-    rng = np.random.default_rng(0)
-    mask = rng.random((64, 64)) < 0.5
-    grey, truth = training._views([np.where(mask, 0.0, 1.0)], [mask], 8, 64, GreyLevels(0, 100), seed=1)
-    assert grey.shape == truth.shape == (8, 64, 64)
-    assert len({t.tobytes() for t in truth}) == 8
-    for g, t in zip(grey, truth):
-        assert np.corrcoef(g.ravel(), t.ravel())[0, 1] < -0.95
-
-
 def test_loss_is_nearly_zero_for_a_perfect_prediction_and_large_for_its_opposite():
-    truth = np.zeros((2, 16, 16, 1), np.uint8)
+    truth = np.zeros((2, 16, 16, 2), np.float32)
     truth[:, :8] = 1
-    perfect = np.clip(truth.astype(np.float32), 1e-6, 1 - 1e-6)
+    perfect = np.clip(truth, 1e-6, 1 - 1e-6)
     assert float(training.cross_entropy_and_dice(truth, perfect)) < 0.01
     assert float(training.cross_entropy_and_dice(truth, 1 - perfect)) > 10
     assert float(training.cross_entropy_and_dice(0 * truth, 0 * perfect)) < 0.01
 
 
-@pytest.mark.parametrize("shape", [(512, 512), (515, 1088), (100, 40)])
-def test_working_size_keeps_proportions(shape):
-    small = to_working_size(np.zeros(shape, np.float32), 256)
-    assert min(small.shape) == 256
-    assert small.shape[0] / small.shape[1] == pytest.approx(shape[0] / shape[1], rel=0.01)
+def test_what_is_ignored_does_not_count():
+    rng = np.random.default_rng(0)
+    truth = (rng.random((2, 16, 16, 2)) < 0.5).astype(np.float32)
+    first, other = rng.random((2, 2, 16, 16, 2)).astype(np.float32)
+    truth[:, :4], truth[..., 1] = IGNORED, IGNORED
+    other[:, 4:, :, 0] = first[:, 4:, :, 0]
+    losses = [float(training.cross_entropy_and_dice(truth, p)) for p in (first, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    other[:, 4:, :, 0] = 1 - first[:, 4:, :, 0]
+    assert float(training.cross_entropy_and_dice(truth, other)) != pytest.approx(losses[0], rel=1e-3)
+
+
+def test_the_distance_map_is_highest_in_the_middle_of_particles(trained, dark_discs):
+    """Learned from instance labels alone: from masks it is not learned at all."""
+    images, masks = dark_discs
+    labels = [label(mask) for mask in masks]
+    segmenter = temlib.train_segmenter(images[:3], labels[:3], epochs=30, seed=3, **QUICK)
+    truth = truth_maps(labels[3])[..., 1]
+    inside = masks[3]
+    learned, not_learned = (
+        np.corrcoef(s.maps(images[3], scale=1.0)[inside, 1], truth[inside])[0, 1] for s in (segmenter, trained)
+    )
+    assert learned > 0.7
+    assert not_learned < learned - 0.2
+
+
+@pytest.mark.parametrize(
+    ("shape", "scales"),
+    [
+        ((512, 700), [0.3125, 0.625, 1.25]),
+        ((96, 96), [160 / 96]),
+        ((4096, 4096), [1.25 / 2**n for n in range(5, -1, -1)]),
+    ],
+)
+def test_auto_looks_from_afar_and_ever_closer(shape, scales):
+    assert auto_scales(shape) == pytest.approx(scales)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_auto_ends_near_native_resolution(height, width):
+    scales = auto_scales((height, width))
+    assert min(height, width) * scales[0] == pytest.approx(160)
+    assert len(scales) == 1 or 0.75 < scales[-1] <= 1.5
+
+
+def test_scales_say_at_which_size_the_network_sees(trained, dark_discs):
+    image = dark_discs[0][3]
+    seen = []
+    spying = temlib.Segmenter(trained.model, 24, pixel_size_nm=1.0)
+    spying._network = lambda x: seen.append(x.shape[1:3]) or np.zeros((1, x.shape[1] // 2, x.shape[2] // 2, 2))
+    for scale in (1, 0.5, [0.5, 1, 2], "auto", "calibrated"):
+        assert spying(image, scale=scale).data.shape == (100, 100)
+    assert seen == [(128, 128), (64, 64), (64, 64), (128, 128), (224, 224), (160, 160), (64, 64)]
+
+
+def test_magnified_images_give_magnified_masks(trained, dark_discs):
+    image, mask = dark_discs[0][3].data, dark_discs[1][3]
+    larger, its_mask = (np.kron(a, np.ones((2, 2), a.dtype)) for a in (image, mask))
+    native = iou(trained(image, scale=1.0), mask)
+    assert iou(trained(larger, scale=0.5), its_mask) == pytest.approx(native, abs=0.03)
+
+
+def test_what_is_no_scale_is_refused(trained, dark_discs):
+    image = dark_discs[0][0]
+    for scale in (0, -1, np.nan, [], [1, 0], "native"):
+        with pytest.raises(ValueError, match="must be 'auto', 'calibrated', a positive number or several"):
+            trained(image, scale=scale)
+    with pytest.raises(ValueError, match="pixel size of the image is unknown"):
+        trained(image.data, scale="calibrated")
+    with pytest.raises(ValueError, match="pixel size of training is unknown"):
+        temlib.Segmenter(trained.model)(image, scale="calibrated")
+
+
+def test_a_segmenter_knows_the_sizes_that_it_was_trained_at(dark_discs):
+    images, masks = dark_discs
+    first = temlib.train_segmenter(images[:1], masks[:1], epochs=1, **QUICK)
+    scale = scale_for(masks[0], 24)
+    assert first.particle_size == 24
+    assert first.pixel_size_nm == pytest.approx(0.5 / scale)
+    unknown = temlib.train_segmenter([images[0].data], masks[:1], epochs=1, **QUICK)
+    assert unknown.pixel_size_nm is None
+
+
+def test_fine_tuning_gives_the_best_on_validation_and_leaves_the_given_one_alone(trained, dark_discs):
+    images, masks = dark_discs
+    before = [w.copy() for w in trained.model.get_weights()]
+    held_out = images[3:], masks[3:]
+    options = {"validation": held_out, "epochs": 1, "views": 4, "batch_size": 4, "window": 96, "progress": False}
+    for rate in (1e-4, 10.0):
+        tuned = temlib.fine_tune(trained, images[:3], masks[:3], learning_rate=rate, **options)
+        scores = [entry["validation_iou"] for entry in tuned.history if "stage" in entry]
+        assert [entry["stage"] for entry in tuned.history if "stage" in entry] == [0, 1, 2]
+        assert iou(tuned(images[3]), masks[3]) == pytest.approx(max(scores), abs=1e-6)
+        assert max(scores) >= iou(trained(images[3]), masks[3])
+    for a, b in zip(before, trained.model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stages_unfreeze_from_the_deepest_up_and_never_batch_normalisation(trained):
+    import keras
+
+    model = keras.models.clone_model(trained.model)
+    before = 0
+    for stage in training.STAGES:
+        training._unfreeze(model, stage)
+        learning = [layer for layer in model.get_layer("encoder").layers if layer.trainable_weights]
+        assert len(learning) > before
+        before = len(learning)
+        for part in ("encoder", "decoder"):
+            for layer in model.get_layer(part).layers:
+                assert not (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
+    with pytest.raises(ValueError, match="no layer 'conv_dw_99'"):
+        training._unfreeze(model, "conv_dw_99")
+
+
+def test_training_goes_on_when_features_lie_in_a_file(dark_discs):
+    images, masks = dark_discs
+    runs = [temlib.train_segmenter(images[:2], masks[:2], epochs=2, cache_memory=m, **QUICK) for m in (None, 0)]
+    np.testing.assert_allclose(*(run.probability(images[3].data) for run in runs), atol=1e-3)
 
 
 def test_what_does_not_belong_together_is_refused(dark_discs):
@@ -151,7 +258,7 @@ def test_what_does_not_belong_together_is_refused(dark_discs):
     with pytest.raises(ValueError, match="image 0"):
         temlib.train_segmenter(images[:1], masks[1:2], weights=None)
     with pytest.raises(ValueError, match="multiple of 32"):
-        temlib.train_segmenter(images, masks, weights=None, working_size=100)
+        temlib.train_segmenter(images, masks, weights=None, window=100)
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

@@ -87,23 +87,43 @@ def burn_in(scene: Scene, counts: np.ndarray, rng: np.random.Generator) -> tuple
     uint16 array, and the number of rows that the strip hides
     """
     marked = counts.copy()
-    black, white = int(counts.min()), int(counts.max())
     size = int(len(counts) * rng.uniform(0.03, 0.09))
     strip = size if rng.random() < 0.1 else 0
-    marked[len(counts) - strip :] = rng.choice([black, white])
+    marked[len(counts) - strip :] = rng.choice([int(counts.min()), int(counts.max())])
     length_nm = _round_length(scene.edge_nm * rng.uniform(0.1, 0.3))
     text = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
+    return mark(marked, text, length_nm / scene.pixel_size_nm, size, rng), strip
+
+
+def mark(image: np.ndarray, text: str, length_px: float, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw a scale bar with its text, and a panel letter, into a copy of a square image.
+
+    Parameters
+    ----------
+    image : array of shape (edge, edge)
+        Of any range; its least and its greatest value are black and white.
+    text : str
+        What stands above the bar.
+    length_px : float
+        Of the bar [px].
+    size : int
+        Height of the text [px]; the letter is once to twice as high.
+    rng : Generator
+        Draws letter, font, corners and colours.
+    """
+    marked = image.copy()
+    black, white = image.min(), image.max()
     letter = str(rng.choice(["{}", "{})", "({})"])).format(rng.choice(list("abcdefghABCDEFGH")))
     font = str(rng.choice(_FONTS))
     letter_size = int(rng.uniform(1, 2) * size)
-    stamps = [_bar(length_nm / scene.pixel_size_nm, text, size, font), _text(letter, letter_size, font)]
+    stamps = [_bar(length_px, text, size, font), _text(letter, letter_size, font)]
     for stamp, corner in zip(stamps, rng.permutation(4), strict=False):
         ink, paper = (white, black) if rng.random() < 0.5 else (black, white)
         _stamp(marked, stamp, int(corner), ink, paper if rng.random() < 0.4 else None)
-    return marked, strip
+    return marked
 
 
-def _stamp(counts: np.ndarray, stamp: np.ndarray, corner: int, ink: int, paper: int | None) -> None:
+def _stamp(counts: np.ndarray, stamp: np.ndarray, corner: int, ink: float, paper: float | None) -> None:
     height, width = (min(edge, len(counts)) for edge in stamp.shape)
     gap = min(len(counts) // 40, len(counts) - max(height, width))
     top = gap if corner < 2 else len(counts) - gap - height

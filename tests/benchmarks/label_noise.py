@@ -1,0 +1,125 @@
+"""When does the network correct its teacher, and when does it learn its mistakes?
+
+Forty-eight synthetic micrographs (bright_field) whose exact masks are spoilt in one way, at one
+strength, are the only teacher; the network is scored on 24 further synthetic micrographs with exact
+masks, and on the training and validation micrographs of simulated. The teacher's own IoU is that of
+the spoilt masks with the exact ones. ImageNet's encoder, frozen, and then fine-tuned; twelve
+further synthetic micrographs, spoilt alike, decide there which state is the best. Three seeds.
+
+Needs ImageNet weights; an hour on two cores. Writes temlib/measured/label_noise.csv, one row for
+each way, strength, seed, encoder and set; what is there already is not done again.
+
+    python -m tests.benchmarks.label_noise
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+import temlib
+from temlib import datasets, synthetic
+from temlib.runs import MEASURED
+from temlib.scores import iou
+from temlib.views import particle_size
+
+SEEDS = (1, 2, 3)
+TRAINING, DECIDING, SCORED = 48, 12, 24
+SETTINGS = {"weights": "imagenet", "views": 2, "progress": False}
+
+Spoil = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
+
+def wrong_pixels(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Turn a share of the pixels over, each on its own."""
+    return (labels > 0) ^ (rng.random(labels.shape) < share)
+
+
+def jagged(labels: np.ndarray, amplitude: float, rng: np.random.Generator) -> np.ndarray:
+    """Shift each boundary to and fro: standard deviation in particle sizes, correlated over 4 pixels."""
+    signed = _signed_distance(labels > 0)
+    noise = ndimage.gaussian_filter(rng.normal(size=labels.shape), 4)
+    return signed + amplitude * (particle_size(labels > 0) or 0) * noise / noise.std() > 0
+
+
+def grown(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Dilate (erode where negative) by a share of the particle size."""
+    return _signed_distance(labels > 0) + share * (particle_size(labels > 0) or 0) > 0
+
+
+def missed(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Leave out a share of the particles, each on its own."""
+    numbers = np.arange(1, labels.max() + 1)
+    return np.isin(labels, numbers[rng.random(numbers.size) >= share])
+
+
+WAYS: dict[str, tuple[Spoil, tuple[float, ...]]] = {
+    "exact": (wrong_pixels, (0.0,)),
+    "wrong pixels": (wrong_pixels, (0.1, 0.2, 0.35)),
+    "jagged boundaries": (jagged, (0.04, 0.08, 0.16)),
+    "dilated": (grown, (0.04, 0.08, 0.16)),
+    "eroded": (grown, (-0.04, -0.08, -0.16)),
+    "missed particles": (missed, (0.2, 0.4, 0.6)),
+}
+
+
+def run(spoil: Spoil, strength: float, seed: int, scored: dict[str, tuple[list, list]]) -> list[dict]:
+    """Spoil, train and fine-tune, and score."""
+    made = list(synthetic.sample("bright_field", TRAINING + DECIDING, seed, workers=2))
+    rng = np.random.default_rng([seed, 1])
+    images, exact = [m.counts for m in made], [m.label_array for m in made]
+    masks = [spoil(labels, strength, rng) for labels in exact]
+    teacher = np.mean([iou(mask, labels) for mask, labels in zip(masks, exact, strict=True)])
+    deciding = images[TRAINING:], masks[TRAINING:]
+    images, masks = images[:TRAINING], masks[:TRAINING]
+    frozen = temlib.train_segmenter(images, masks, seed=seed, **SETTINGS)
+    tuned = temlib.fine_tune(frozen, images, masks, validation=deciding, views=2, seed=seed, progress=False)
+    return [
+        {"encoder": encoder, "data": data, "teacher": teacher, "iou": np.mean([iou(s(i), t) for i, t in zip(*pairs)])}
+        for encoder, s in (("frozen", frozen), ("fine-tuned", tuned))
+        for data, pairs in scored.items()
+    ]
+
+
+def held_out() -> dict[str, tuple[list, list]]:
+    """Give what is scored on."""
+    made = list(synthetic.sample("bright_field", SCORED, 2023, workers=2))
+    table = datasets.table("simulated").query("split != 'test'")
+    simulated = datasets.load("simulated", list(table["name"]))
+    return {
+        "synthetic": ([m.counts for m in made], [m.label_array for m in made]),
+        "simulated": ([m.image for m in simulated], [m.mask for m in simulated]),
+    }
+
+
+def main() -> None:
+    """Run what is not done yet, keep each result at once, and print the table."""
+    scored = held_out()
+    file = MEASURED / "label_noise.csv"
+    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    for seed in SEEDS:
+        for way, (spoil, strengths) in WAYS.items():
+            for strength in strengths:
+                key = {"way": way, "strength": strength, "seed": seed}
+                if any(all(row[k] == v for k, v in key.items()) for row in rows):
+                    continue
+                start = time.perf_counter()
+                rows += [key | row for row in run(spoil, strength, seed, scored)]
+                pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4f")
+                print(key, [round(r["iou"], 3) for r in rows[-4:]], f"{time.perf_counter() - start:.0f} s", flush=True)
+    table = pd.DataFrame(rows).groupby(["way", "strength", "encoder", "data"], sort=False)[["teacher", "iou"]].mean()
+    print(table["iou"].unstack(["data", "encoder"]).join(table["teacher"].groupby(["way", "strength"]).mean()).round(3))
+
+
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Distance to the boundary [px], positive in particles."""
+    if not mask.any() or mask.all():
+        return np.where(mask, np.inf, -np.inf)
+    inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
+    return np.where(mask, inside - 0.5, 0.5 - outside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from temlib.particles import separate
+from temlib.scores import particle_f1
+from temlib.views import truth_maps
+from tests.conftest import disc
+
+
+def test_touching_discs_are_told_apart():
+    shape = (120, 200)
+    labels = np.zeros(shape, int)
+    for number, (y, x, r) in enumerate([(40, 40, 20), (40, 79, 20), (75, 60, 20), (90, 150, 15)], start=1):
+        labels[disc(shape, (y, x), r) & (labels == 0)] = number
+    found = separate(truth_maps(labels))
+    assert found.dtype == np.int32
+    assert found.max() == 4
+    assert particle_f1(found, labels) == 1
+    np.testing.assert_array_equal(found > 0, labels > 0)
+
+
+def test_rods_lying_side_by_side_are_told_apart():
+    labels = np.zeros((100, 100), int)
+    for i in range(4):
+        labels[10 + 14 * i : 24 + 14 * i, 10:90] = i + 1
+    assert particle_f1(separate(truth_maps(labels)), labels) == 1
+
+
+def test_one_particle_with_a_ragged_distance_stays_one():
+    labels = disc((100, 100), (50, 50), 30).astype(int)
+    labels[0, 0] = 2
+    maps = truth_maps(labels)
+    maps[..., 1] = np.clip(maps[..., 1] + np.random.default_rng(0).uniform(-0.06, 0.06, labels.shape), 0, 1)
+    assert separate(maps).max() == 2
+
+
+def test_without_a_distance_each_connected_part_is_a_particle():
+    mask = disc((60, 60), (20, 20), 10) | disc((60, 60), (45, 45), 8)
+    maps = np.stack([mask, np.zeros_like(mask)], axis=-1).astype(np.float32)
+    assert separate(maps).max() == 2
+    assert not separate(0 * maps).any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_numbers_run_from_one_and_cover_the_mask(seed):
+    rng = np.random.default_rng(seed)
+    maps = rng.random((rng.integers(1, 40), rng.integers(1, 40), 2)).astype(np.float32)
+    found = separate(maps)
+    np.testing.assert_array_equal(found > 0, maps[..., 0] > 0.5)
+    assert set(np.unique(found)) - {0} == set(range(1, found.max() + 1))
+
+
+@pytest.mark.parametrize(
+    ("found", "f1"), [([1, 1, 2, 2, 0], 1), ([3, 3, 0, 0, 0], 2 / 3), ([1, 1, 1, 1, 0], 0), ([0] * 5, 0)]
+)
+def test_f1_counts_pairs_that_overlap_by_more_than_half(found, f1):
+    assert particle_f1(np.array([found]), np.array([[7, 7, 4, 4, 0]])) == pytest.approx(f1)
+    assert particle_f1(np.zeros((1, 5), int), np.zeros((1, 5), int)) == 1
+    with pytest.raises(ValueError, match="cannot be scored"):
+        particle_f1(np.zeros((2, 2), int), np.zeros((1, 5), int))

@@ -125,10 +125,10 @@ def train_segmenter(
     ):
         targets = np.stack(truth)
         for epoch in range(epochs):
-            trained.reset_metrics()
-            for chosen in _order(len(targets), batch_size, rng):
-                loss = trained.train_on_batch([maps[chosen] for maps in features], targets[chosen])
-            segmenter.history.append({"epoch": epoch + 1, "loss": float(loss)} | _scored(segmenter, validation))
+            batches = _order(len(targets), batch_size, rng)
+            losses = [trained.train_on_batch([maps[rows] for maps in features], targets[rows]) for rows in batches]
+            entry = {"epoch": epoch + 1, "loss": float(np.mean(losses))} | _scored(segmenter, validation)
+            segmenter.history.append(entry)
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
             bar.update()
     return segmenter
@@ -203,9 +203,8 @@ def fine_tune(
                 options = (factors, truth, views, window, segmenter.levels, augmentation, next(seeds))
                 grey = np.stack(list(_windows(images, masks, *options)))[..., None]
                 targets = np.stack(truth)
-                model.reset_metrics()
-                for chosen in _order(len(grey), batch_size, np.random.default_rng(next(seeds))):
-                    loss = model.train_on_batch(grey[chosen], targets[chosen])
+                batches = _order(len(grey), batch_size, np.random.default_rng(next(seeds)))
+                loss = np.mean([model.train_on_batch(grey[rows], targets[rows]) for rows in batches])
                 history.append({"stage": stage, "epoch": epoch + 1, "loss": float(loss)} | _scored(tuned, validation))
                 if history[-1]["validation_iou"] > best:
                     best, best_weights = history[-1]["validation_iou"], model.get_weights()

@@ -1,0 +1,1 @@
+"""Multislice simulation: the program that rendered the data set ``simulated`` (extra ``render``)."""

@@ -12,6 +12,8 @@ import pandas as pd
 
 from temlib.datasets import REGISTRY, assign_splits
 
+__all__ = ["make_emps"]
+
 
 def make_emps(folder: Path) -> pd.DataFrame:
     """Give the registry of the EMPS files in a folder, one row a micrograph."""

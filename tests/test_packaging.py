@@ -114,6 +114,17 @@ def test_rooms_import_only_from_rooms_to_their_left():
                     assert ROOMS.index(name) < ROOMS.index(room), f"{room} imports {name}"
 
 
+def test_modules_of_a_room_do_not_import_in_circles():
+    for folder in ("multislice", "synthetic"):
+        imports = {}
+        for path in (ROOT / "temlib" / folder).glob("*.py"):
+            found = re.findall(rf"^\s*from temlib\.{folder}\.(\w+) import", path.read_text(), re.M)
+            imports[path.stem] = set(found)
+        while free := {name for name, needed in imports.items() if not needed & set(imports)}:
+            imports = {name: needed for name, needed in imports.items() if name not in free}
+        assert not imports, f"{folder}: {', '.join(imports)} import one another"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_says_what_it_offers(room):
     home = ROOT / "temlib" / room

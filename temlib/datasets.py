@@ -1,7 +1,7 @@
 """Named data sets: micrographs with instance labels, split once and for all.
 
 ``emps`` are real micrographs, fetched on first use or read from the folder that the environment
-variable ``TEMLIB_DATA`` names; ``simulated``, rendered by ``temlib/registry/make_simulated.py``,
+variable ``TEMLIB_DATA`` names; ``simulated``, rendered by ``temlib/multislice/render.py``,
 comes with the package.
 This is the only module that fetches data from the network.
 """
@@ -12,7 +12,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["DATASETS", "Annotated", "Dataset", "assign_splits", "load", "table"]
+__all__ = ["CARRIED", "DATASETS", "REGISTRY", "Annotated", "Dataset", "assign_splits", "load", "table"]
+
+CARRIED = Path(__file__).with_name("data")
+"""Folder of all data that the package carries."""
+
+REGISTRY = CARRIED / "registry"
+"""Folder of a table for each data set: its micrographs, their splits and sums."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -160,18 +165,12 @@ def _check_name(dataset: str) -> None:
 def _registry(dataset: str) -> pd.DataFrame:
     import pandas as pd
 
-    with resources.as_file(resources.files("temlib") / "registry" / f"{dataset}.csv") as path:
-        return pd.read_csv(path, dtype=str)
+    return pd.read_csv(REGISTRY / f"{dataset}.csv", dtype=str)
 
 
 def _read(dataset: str, name: str, image_sha256: str, labels_sha256: str) -> Annotated:
     if dataset == "simulated":
-        folder = resources.files("temlib") / "simulated"
-        with (
-            resources.as_file(folder / "images" / f"{name}.hspy") as image_path,
-            resources.as_file(folder / "labels" / f"{name}.hspy") as labels_path,
-        ):
-            image, labels = load_micrograph(image_path), load_micrograph(labels_path)
+        image, labels = (load_micrograph(CARRIED / dataset / part / f"{name}.hspy") for part in ("images", "labels"))
     else:
         image = load_micrograph(_fetch(dataset, f"images/{name}.png", image_sha256))
         labels = load_micrograph(_fetch(dataset, f"segmaps/{name}.png", labels_sha256))

@@ -95,6 +95,8 @@ def as_array(image: Any) -> np.ndarray:
     data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
     if data.ndim != 2 or 0 in data.shape:
         raise MicrographError(f"a micrograph has two dimensions; got an array of shape {data.shape}")
+    if data.dtype.kind not in "biufc":
+        raise MicrographError(f"a micrograph holds numbers; got an array of dtype {data.dtype}; pass numbers")
     return data
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_SEED", "MEASURED", "NOTEBOOKS", "Run"]
 
-MEASURED = Path(__file__).parent / "measured"
+MEASURED = datasets.CARRIED / "measured"
 """Folder of the tables that the scripts in tests/benchmarks measured, for notebooks to show."""
 
 DEFAULT_SEED = 2023

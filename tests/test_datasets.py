@@ -12,14 +12,14 @@ from scipy import ndimage
 from temlib import datasets, pixel_size_of
 from temlib.errors import DatasetError
 from temlib.labels import otsu_mask
-from temlib.registry.make_emps import make_emps
-from temlib.registry.make_simulated import MARGIN_PX, mtf, record, render
-from temlib.registry.simulated_design import FIELD_PX, STEP_NM, draw
-from temlib.registry.simulated_specimen import Particle, bin_mean, film_atoms, footprint, label_particles
+from temlib.multislice.design import FIELD_PX, STEP_NM, draw
+from temlib.multislice.render import MARGIN_PX, mtf, record, render
+from temlib.multislice.specimen import Particle, bin_mean, film_atoms, footprint, label_particles
+from temlib.register_emps import make_emps
 from temlib.scores import iou
 from tests.conftest import ROOT
 
-SIMULATED = ROOT / "temlib" / "simulated"
+SIMULATED = ROOT / "temlib" / "data" / "simulated"
 
 
 def test_no_article_of_emps_is_in_two_splits():

@@ -232,3 +232,19 @@ def test_formats_keep_the_pixel_size_or_are_said_not_to(tmp_path, suffix, size):
     assert np.array_equal(loaded.data, image.data)
     assert temlib.pixel_size_of(loaded) == (None if size is None else pytest.approx(size))
     assert [file.name for file in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "jpeg"])
+def test_compressed_tif_is_read(tmp_path, compression):
+    import tifffile
+
+    grey = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    tifffile.imwrite(tmp_path / "a.tif", grey, compression=compression)
+    loaded = temlib.load_micrograph(tmp_path / "a.tif").data
+    assert np.abs(loaded.astype(int) - grey).max() <= (8 if compression == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("array", [np.array([[None, 1], [2, 3]]), np.array([["a", "b"]])])
+def test_what_holds_no_numbers_is_no_micrograph(array):
+    with pytest.raises(temlib.MicrographError, match="holds numbers"):
+        as_array(array)

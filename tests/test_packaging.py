@@ -20,6 +20,8 @@ ROOMS = [
     "progress",
     "micrographs",
     "datasets",
+    "register_emps",
+    "multislice",
     "synthetic",
     "labels",
     "backend",
@@ -100,8 +102,9 @@ def test_every_public_name_is_there():
 
 def test_rooms_import_only_from_rooms_to_their_left():
     modules = [path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"]
-    modules += (ROOT / "temlib" / "synthetic").glob("*.py")
-    of_room = {path: "synthetic" if path.parent.name == "synthetic" else path.stem for path in modules}
+    folders = ("multislice", "synthetic")
+    modules += [path for folder in folders for path in (ROOT / "temlib" / folder).glob("*.py")]
+    of_room = {path: path.parent.name if path.parent.name in folders else path.stem for path in modules}
     assert set(of_room.values()) == set(ROOMS)
     for path, room in of_room.items():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -109,6 +112,17 @@ def test_rooms_import_only_from_rooms_to_their_left():
                 names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
                 for name in set(names) & (set(ROOMS) - {room}):
                     assert ROOMS.index(name) < ROOMS.index(room), f"{room} imports {name}"
+
+
+def test_modules_of_a_room_do_not_import_in_circles():
+    for folder in ("multislice", "synthetic"):
+        imports = {}
+        for path in (ROOT / "temlib" / folder).glob("*.py"):
+            found = re.findall(rf"^\s*from temlib\.{folder}\.(\w+) import", path.read_text(), re.M)
+            imports[path.stem] = set(found)
+        while free := {name for name, needed in imports.items() if not needed & set(imports)}:
+            imports = {name: needed for name, needed in imports.items() if name not in free}
+        assert not imports, f"{folder}: {', '.join(imports)} import one another"
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -158,7 +172,7 @@ def test_numbers_of_the_readme_are_those_of_the_committed_tables():
     for run, row in Run(root=ROOT).compare().iterrows():
         cells = [f"{row[f'{kind} mean']:.2f}, {row[f'{kind} median']:.2f}" for kind in ("ML", "TL", "Otsu")]
         assert f"| `{run}` | {' | '.join(cells)} | {row['TL > ML']} |" in readme
-    folds = pd.read_csv(ROOT / "temlib" / "measured" / "frozen_encoder.csv").groupby("encoder")["iou"]
+    folds = pd.read_csv(ROOT / "temlib" / "data" / "measured" / "frozen_encoder.csv").groupby("encoder")["iou"]
     for encoder, iou in folds:
         assert f"| {encoder} | {iou.mean():.3f} | {iou.median():.3f} | {iou.std():.3f} |" in readme
 

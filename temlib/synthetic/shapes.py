@@ -10,18 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from temlib.synthetic.scene import Scene
 
 __all__ = ["SHAPES", "Body", "measure"]
 
 _OUTLINE = 2 * np.pi * np.arange(180) / 180
 _CIRCLE = np.stack([np.cos(_OUTLINE), np.sin(_OUTLINE)], axis=1)
 _ROUND = np.stack([np.cos(np.arange(720) * np.pi / 360), np.sin(np.arange(720) * np.pi / 360)], axis=1)
+
+
+class Proportions(Protocol):
+    """What a shape takes from its scene."""
+
+    @property
+    def max_aspect_ratio(self) -> float:
+        """Length over width of the longest ellipsoid or rod."""
+
+    @property
+    def core_contrast(self) -> float:
+        """How much more a core attenuates than its shell."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,11 @@ def measure(body: Body) -> dict[str, float]:
     }
 
 
-def _sphere(rng: np.random.Generator, scene: Scene) -> Body:
+def _sphere(rng: np.random.Generator, scene: Proportions) -> Body:
     return Body(lambda u, v: _dome(1 - u * u - v * v), _CIRCLE)
 
 
-def _ellipsoid(rng: np.random.Generator, scene: Scene) -> Body:
+def _ellipsoid(rng: np.random.Generator, scene: Proportions) -> Body:
     """Prolate, its long axis in the plane of the film."""
     length = np.sqrt(rng.uniform(1.2, scene.max_aspect_ratio))
 
@@ -77,7 +86,7 @@ def _ellipsoid(rng: np.random.Generator, scene: Scene) -> Body:
     return Body(thickness, _CIRCLE * [length, 1 / length], 4 / 3 * np.pi / length)
 
 
-def _rod(rng: np.random.Generator, scene: Scene) -> Body:
+def _rod(rng: np.random.Generator, scene: Proportions) -> Body:
     """Make a cylinder between two half spheres, lying on the film."""
     ratio = rng.uniform(1.2, scene.max_aspect_ratio)
     radius = np.sqrt(np.pi / (4 * (ratio - 1) + np.pi))
@@ -90,7 +99,7 @@ def _rod(rng: np.random.Generator, scene: Scene) -> Body:
     return Body(thickness, outline, np.pi * radius**2 * 2 * half + 4 / 3 * np.pi * radius**3)
 
 
-def _hollow(rng: np.random.Generator, scene: Scene) -> Body:
+def _hollow(rng: np.random.Generator, scene: Proportions) -> Body:
     inner = rng.uniform(0.6, 0.85)
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -100,7 +109,7 @@ def _hollow(rng: np.random.Generator, scene: Scene) -> Body:
     return Body(thickness, _CIRCLE, 4 / 3 * np.pi * (1 - inner**3))
 
 
-def _core_shell(rng: np.random.Generator, scene: Scene) -> Body:
+def _core_shell(rng: np.random.Generator, scene: Proportions) -> Body:
     core = rng.uniform(0.4, 0.8)
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -110,7 +119,7 @@ def _core_shell(rng: np.random.Generator, scene: Scene) -> Body:
     return Body(thickness, _CIRCLE)
 
 
-def _irregular(rng: np.random.Generator, scene: Scene) -> Body:
+def _irregular(rng: np.random.Generator, scene: Proportions) -> Body:
     """Make a sphere whose outline is wavy."""
     orders = np.arange(2, 7)
     amplitudes = rng.normal(0, 0.12, orders.size) / (orders - 1)
@@ -130,27 +139,27 @@ def _irregular(rng: np.random.Generator, scene: Scene) -> Body:
     return Body(thickness, _CIRCLE * edge(_OUTLINE)[:, None])
 
 
-def _cube(rng: np.random.Generator, scene: Scene) -> Body:
+def _cube(rng: np.random.Generator, scene: Proportions) -> Body:
     return _turned("cube", rng)
 
 
-def _octahedron(rng: np.random.Generator, scene: Scene) -> Body:
+def _octahedron(rng: np.random.Generator, scene: Proportions) -> Body:
     return _turned("octahedron", rng)
 
 
-def _tetrahedron(rng: np.random.Generator, scene: Scene) -> Body:
+def _tetrahedron(rng: np.random.Generator, scene: Proportions) -> Body:
     return _turned("tetrahedron", rng)
 
 
-def _truncated_octahedron(rng: np.random.Generator, scene: Scene) -> Body:
+def _truncated_octahedron(rng: np.random.Generator, scene: Proportions) -> Body:
     return _turned("truncated_octahedron", rng)
 
 
-def _icosahedron(rng: np.random.Generator, scene: Scene) -> Body:
+def _icosahedron(rng: np.random.Generator, scene: Proportions) -> Body:
     return _turned("icosahedron", rng)
 
 
-def _plate(rng: np.random.Generator, scene: Scene) -> Body:
+def _plate(rng: np.random.Generator, scene: Proportions) -> Body:
     """Make a prism of 3, 4 or 6 sides, lying flat."""
     corners = int(rng.choice([3, 4, 6]))
     angles = 2 * np.pi * np.arange(corners) / corners

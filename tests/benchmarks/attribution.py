@@ -9,7 +9,7 @@ each time. The fold's own micrographs are scored at native resolution, ML's own 
 The generator was improved by hand on 36 of these micrographs (emps' validation split).
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; about 30 minutes on two cores. Writes
-temlib/measured/attribution.csv, one row for each encoder, source and micrograph.
+temlib/data/measured/attribution.csv, one row for each encoder, source and micrograph.
 
     python -m tests.benchmarks.attribution
 """

@@ -3,7 +3,7 @@
 Five folds over the micrographs of emps that are not in the test set, no article in two folds. In
 each fold 20 training micrographs are drawn anew from the others; the fold's own are scored at
 native resolution. Needs TEMLIB_DATA (or a network) and ImageNet weights; about 25 minutes on two
-cores. Writes temlib/measured/frozen_encoder.csv, one row for each micrograph and encoder.
+cores. Writes temlib/data/measured/frozen_encoder.csv, one row for each micrograph and encoder.
 
     python -m tests.benchmarks.frozen_encoder
 """

@@ -6,7 +6,7 @@ masks, and on the training and validation micrographs of simulated. The teacher'
 the spoilt masks with the exact ones. ImageNet's encoder, frozen, and then fine-tuned; twelve
 further synthetic micrographs, spoilt alike, decide there which state is the best. Three seeds.
 
-Needs ImageNet weights; an hour on two cores. Writes temlib/measured/label_noise.csv, one row for
+Needs ImageNet weights; an hour on two cores. Writes temlib/data/measured/label_noise.csv, one row for
 each way, strength, seed, encoder and set; what is there already is not done again.
 
     python -m tests.benchmarks.label_noise

@@ -6,7 +6,7 @@ some runs. Memory is the highest resident size of that process, and how much of 
 network and the image take before the first prediction. Then, for ours, where the time goes.
 
 No data and no weights are needed: neither changes the time. Five minutes on two cores. Writes
-temlib/measured/prediction_speed.csv.
+temlib/data/measured/prediction_speed.csv.
 
     python -m tests.benchmarks.prediction_speed
 """

@@ -10,7 +10,7 @@ The generator was improved by hand on the validation micrographs of emps: their 
 of unseen micrographs.
 
 Needs TEMLIB_DATA (or a network), ImageNet weights and the git history; about 40 minutes on two
-cores. Writes temlib/measured/synthetic_transfer.csv, one row for each variant, seed and micrograph;
+cores. Writes temlib/data/measured/synthetic_transfer.csv, one row for each variant, seed and micrograph;
 what is there already is not done again.
 
     python -m tests.benchmarks.synthetic_transfer

@@ -7,7 +7,7 @@ of 8 and at most 12 passes; its learning rate is that which it was published wit
 after five minutes is stopped. Then, for ours, where the time goes.
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; half an hour on two cores. Writes
-temlib/measured/training_speed.csv. Where segmentation_models_pytorch is installed, the time of a
+temlib/data/measured/training_speed.csv. Where segmentation_models_pytorch is installed, the time of a
 training step of its Unet(mobilenet_v2) is printed as well.
 
     python -m tests.benchmarks.training_speed

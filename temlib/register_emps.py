@@ -1,6 +1,6 @@
-"""Write emps.csv: the sha256 of each file, the article each comes from, and the split.
+"""Write the registry of emps: the sha256 of each file, the article each comes from, and the split.
 
-Run once, before any result was seen: ``python temlib/registry/make_emps.py FOLDER``, where
+Run once, before any result was seen: ``python -m temlib.register_emps FOLDER``, where
 FOLDER is a checkout of the EMPS data.
 """
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from temlib.datasets import assign_splits
+from temlib.datasets import REGISTRY, assign_splits
+
+__all__ = ["make_emps"]
 
 
 def make_emps(folder: Path) -> pd.DataFrame:
@@ -24,4 +26,4 @@ def make_emps(folder: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    make_emps(Path(sys.argv[1])).to_csv(Path(__file__).with_name("emps.csv"), index=False)
+    make_emps(Path(sys.argv[1])).to_csv(REGISTRY / "emps.csv", index=False)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from temlib.registry.simulated_design import FIELD_PX, MATERIALS, STEP_NM, Experiment
+from temlib.multislice.design import FIELD_PX, MATERIALS, STEP_NM, Experiment
 
 __all__ = [
     "Particle",

@@ -7,8 +7,8 @@ reaches the field from beyond its margin comes from a neighbouring piece of spec
 
 Run in an environment with the extra ``render`` (seconds to minutes a micrograph), then list the files::
 
-    python -m temlib.registry.make_simulated 0 1 2      # indices; none: all
-    python -m temlib.registry.make_simulated --registry  # write simulated.csv
+    python -m temlib.multislice.render 0 1 2      # indices; none: all
+    python -m temlib.multislice.render --registry  # write simulated.csv
 
 Every number is drawn from (seed, index), so any micrograph can be made again by itself.
 Lengths are in nm, angles in mrad, z runs along the electrons; abTEM itself wants Angstrom and eV.
@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from temlib.datasets import CARRIED, REGISTRY
 from temlib.micrographs import micrograph, write_atomically
-from temlib.registry.simulated_design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
-from temlib.registry.simulated_specimen import (
+from temlib.multislice.design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
+from temlib.multislice.specimen import (
     bin_mean,
     film_atoms,
     film_surfaces,
@@ -37,8 +38,7 @@ from temlib.registry.simulated_specimen import (
 
 SPLIT = ("train",) * 24 + ("validation",) * 9 + ("test",) * 11
 SLICE_NM, MARGIN_PX = 1.0, 8  # of the multislice; of the camera's picture, against its blur
-FOLDER = Path(__file__).parents[1] / "simulated"
-REGISTRY = Path(__file__).with_name("simulated.csv")
+FOLDER = CARRIED / "simulated"
 
 
 def expose(e: Experiment, numbers: np.ndarray, positions: np.ndarray, box_nm: float) -> np.ndarray:
@@ -185,7 +185,7 @@ def main() -> None:
     if options.registry:
         import pandas as pd
 
-        pd.DataFrame(registry(options.folder)).to_csv(REGISTRY, index=False)
+        pd.DataFrame(registry(options.folder)).to_csv(REGISTRY / "simulated.csv", index=False)
         return
     for index in options.indices or range(len(SPLIT)):
         write(index, options.folder, options.overwrite)

@@ -19,6 +19,7 @@ from matplotlib_scalebar.scalebar import ScaleBar
 from scipy import ndimage
 
 from temlib.micrographs import as_array, normalise, pixel_size_of, write_atomically
+from temlib.scores import iou
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ __all__ = [
     "figure_4",
     "figure_5",
     "save_figure",
+    "seeds",
     "show_micrograph",
     "show_micrographs",
     "show_steps",
@@ -162,14 +164,20 @@ def figure_2(
 
 
 def figure_3(
-    images: Sequence[Signal2D], ml_labels: Sequence[Any], predictions: Sequence[Any], caption: str = ""
+    images: Sequence[Signal2D],
+    ml_labels: Sequence[Any],
+    predictions: Sequence[Any],
+    truths: Sequence[Any],
+    caption: str = "",
 ) -> Figure:
-    """Figure 3: (a, d) validation image, (b, e) ML label, (c, f) TL prediction."""
+    """Figure 3: (a, d) validation image, (b, e) ML label, (c, f) TL prediction, with their IoU."""
     shown = [image for image in images for _ in range(3)]
     masks: list[dict[str, Any]] = []
-    for ml_label, prediction in zip(ml_labels, predictions, strict=True):
+    words = []
+    for ml_label, prediction, truth in zip(ml_labels, predictions, truths, strict=True):
         masks += [{}, {"ML": ml_label}, {"TL": prediction}]
-    words = ["validation image", "ML label", "TL prediction"] * len(images)
+        words += ["validation image", f"ML label: IoU {iou(ml_label, truth):.2f}"]
+        words += [f"TL prediction: IoU {iou(prediction, truth):.2f}"]
     titles = [f"({chr(ord('a') + i)}) {word}" for i, word in enumerate(words)]
     return show_micrographs(shown, titles, masks, columns=3, caption=caption, fill=True)
 
@@ -213,6 +221,42 @@ def figure_5(scores: pd.DataFrame, caption: str = "") -> Figure:
     axes.set_title(f"TL better than ML on {better} of {len(scores)} (dashed: means)", fontsize=_FONT)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=_FONT)
     _explain(figure, [], caption)
+    return figure
+
+
+def seeds(scores: pd.DataFrame) -> Figure:
+    """Figure 5 over several seeds: IoU of ML and TL on each test micrograph, mean and range.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns run, seed, name, ML and TL: one row for each run, seed and test micrograph. One panel
+        for each run.
+    """
+    runs = list(scores["run"].unique())
+    figure, panels = plt.subplots(
+        len(runs), 1, figsize=(6.5, 2.1 * len(runs) + 0.3), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
+    )
+    for axes, run in zip(panels.flat, runs, strict=True):
+        rows = scores[scores["run"] == run]
+        for kind, shift in (("ML", -0.12), ("TL", 0.12)):
+            each = rows.groupby("name")[kind].agg(["mean", "min", "max"])
+            place = np.arange(1, len(each) + 1) + shift
+            axes.vlines(place, each["min"], each["max"], color=COLOURS[kind], linewidth=1.5)
+            axes.scatter(place, each["mean"], color=COLOURS[kind], marker=_MARKERS[kind], s=22, zorder=2)
+            axes.axhline(rows[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
+        better = (rows["TL"] > rows["ML"]).groupby(rows["seed"], sort=False).sum()
+        counts = ", ".join(str(n) for n in better)
+        axes.set_title(f"{run}: TL better on {counts} of {rows['name'].nunique()}", fontsize=_FONT)
+        axes.set(ylim=(-0.02, 1.02), xticks=np.arange(1, rows["name"].nunique() + 1))
+        axes.set_ylabel("IoU with the truth", fontsize=_FONT)
+        axes.tick_params(labelsize=_FONT)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xlabel("test micrograph", fontsize=_FONT)
+    numbers = ", ".join(str(seed) for seed in scores["seed"].unique())
+    _explain(
+        figure, ["ML", "TL"], f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
+    )
     return figure
 
 

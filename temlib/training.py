@@ -51,6 +51,7 @@ def train_segmenter(
     augmentation: Augmentation = Augmentation(),
     views: int = 8,
     epochs: int = 12,
+    decoders: int = 3,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     cache_memory: int | None = None,
@@ -83,7 +84,10 @@ def train_segmenter(
     views : int
         Views of each training micrograph.
     epochs, batch_size, learning_rate
-        Of the decoder's training (Adam, cosine decay, cross-entropy and Dice loss).
+        Of the decoders' training (Adam, cosine decay, cross-entropy and Dice loss).
+    decoders : int
+        How many are trained on the same features, from different first weights and in different
+        orders; what they say is averaged.
     cache_memory : int, optional
         Bytes that the encoder's features may take in memory, by default a quarter of what is free;
         beyond, they lie in a temporary file.
@@ -108,25 +112,35 @@ def train_segmenter(
     _check(images, masks, window)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
-    decoder = unet.decoder([output.shape[-1] for output in encoder.outputs], seed=decoder_seed)
-    trained = keras.Model(decoder.inputs, decoder.outputs)  # shares the weights; the saved one needs no loss
+    channels = [output.shape[-1] for output in encoder.outputs]
+    team = [
+        unet.decoder(channels, seed=number, name=f"decoder_{i}")
+        for i, number in enumerate(np.random.SeedSequence(decoder_seed).generate_state(decoders).tolist())
+    ]
+    trained = [
+        keras.Model(decoder.inputs, decoder.outputs) for decoder in team
+    ]  # shares the weights; saved without loss
     steps = epochs * -(-views * len(images) // batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    trained.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    for learner in trained:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
 
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
     truth: list[np.ndarray] = []
     windows = _windows(images, masks, factors, truth, views, window, levels, augmentation, views_seed)
     rng = np.random.default_rng(order_seed)
-    segmenter = Segmenter(unet.unet(encoder, decoder), target_size, _pixel_size(images, factors), levels)
+    segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
     with (
         cached_features(encoder, windows, views * len(images), cache_memory, progress) as features,
         progress_bar(show=progress, total=epochs, desc="training the decoder") as bar,
     ):
         targets = np.stack(truth)
         for epoch in range(epochs):
-            batches = _order(len(targets), batch_size, rng)
-            losses = [trained.train_on_batch([maps[rows] for maps in features], targets[rows]) for rows in batches]
+            losses = [
+                learner.train_on_batch([maps[rows] for maps in features], targets[rows])
+                for learner in trained
+                for rows in _order(len(targets), batch_size, rng)
+            ]
             entry = {"epoch": epoch + 1, "loss": float(np.mean(losses))} | _scored(segmenter, validation)
             segmenter.history.append(entry)
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
@@ -224,7 +238,7 @@ def _unfreeze(model: keras.Model, first: str) -> None:
     if first not in names:
         raise ValueError(f"the encoder has no layer {first!r}; choose from {', '.join(STAGES)}")
     model.trainable = True
-    for part in (encoder, model.get_layer("decoder")):
+    for part in (layer for layer in model.layers if layer.name.startswith(("encoder", "decoder"))):
         for layer in part.layers:
             learns = part is not encoder or names.index(layer.name) >= names.index(first)
             layer.trainable = learns and not isinstance(layer, keras.layers.BatchNormalization)

@@ -110,7 +110,11 @@ def encoder(weights: str | os.PathLike | None, alpha: float | None = None, seed:
 
 
 def decoder(
-    channels: Sequence[int], widths: Sequence[int] = (128, 64, 48, 32, 16), outputs: int = 2, seed: int = 0
+    channels: Sequence[int],
+    widths: Sequence[int] = (128, 64, 48, 32, 16),
+    outputs: int = 2,
+    seed: int = 0,
+    name: str = "decoder",
 ) -> keras.Model:
     """Build the U-Net decoder.
 
@@ -129,6 +133,8 @@ def decoder(
         Maps to predict: see :func:`temlib.views.truth_maps`.
     seed : int
         Same seed, same initial weights.
+    name : str
+        Of the model; several decoders in one network need different ones.
 
     Returns
     -------
@@ -151,23 +157,28 @@ def decoder(
         x = layers.Add()([layers.UpSampling2D()(convolve(x, width, 1)), convolve(skip, width, 1)])
         x = convolve(x, width, 3)
     x = layers.Conv2D(outputs, 1, kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)))(x)
-    return keras.Model(maps, layers.Activation("sigmoid", dtype="float32")(x), name="decoder")
+    return keras.Model(maps, layers.Activation("sigmoid", dtype="float32")(x), name=name)
 
 
-def unet(encoder: keras.Model, decoder: keras.Model) -> keras.Model:
-    """Join encoder and decoder.
+def unet(encoder: keras.Model, *decoders: keras.Model) -> keras.Model:
+    """Join an encoder and one decoder or several, whose outputs are averaged.
+
+    Decoders that differ by chance alone, in their first weights and the order of what they saw, make
+    different mistakes: their mean makes fewer, and depends less on chance.
 
     Returns
     -------
     keras.Model
         From (n, height, width, 1) in [-1, 1], height and width multiples of 32, to what the
-        decoder says: (n, height / 2, width / 2, outputs), in [0, 1].
+        decoders say: (n, height / 2, width / 2, outputs), in [0, 1].
     """
     import keras
 
     image = keras.Input((None, None, 1), name="micrograph")
     rgb = keras.layers.Concatenate()([image, image, image])
-    return keras.Model(image, decoder(encoder(rgb, training=False)), name="mobilenet_unet")
+    features = encoder(rgb, training=False)
+    said = [decoder(features) for decoder in decoders]
+    return keras.Model(image, said[0] if len(said) == 1 else keras.layers.Average()(said), name="mobilenet_unet")
 
 
 def _download(name: str, tried: list[str]) -> Path:

@@ -49,7 +49,7 @@ def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
     two = [image, image]
     for figure, kinds in [
         (figures.figure_2(two, [mask, mask], two, [mask, mask]), {"ML", "truth"}),
-        (figures.figure_3(two, [mask, mask], [mask, ~mask]), {"ML", "TL"}),
+        (figures.figure_3(two, [mask, mask], [mask, ~mask], [mask, mask]), {"ML", "TL"}),
         (figures.figure_4(two, [mask, mask], [mask, mask], [0.1, 0.2]), {"TL", "truth"}),
     ]:
         drawn = {

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from temlib.scores import iou, particle_scores, particle_summary
+from temlib.scores import iou, largest_and_median, particle_scores, particle_summary
 from tests.conftest import disc
 
 masks = arrays(bool, (8, 9))
@@ -105,3 +105,9 @@ def test_methods_are_compared_on_the_particles_that_all_of_them_found():
     assert summary.loc["particles"].to_dict() == {"both": 2, "first": 2}
     assert summary.loc["distance between outlines [px]", "both"] == pytest.approx(3, abs=0.3)
     assert summary.loc["distance between outlines [px]", "first"] == 0
+
+
+def test_examples_are_chosen_by_their_rank():
+    assert largest_and_median([0.1, -0.2, 0.5, 0.0, 0.3]) == [2, 0]
+    assert largest_and_median([0.1, 0.4]) == [1, 0]
+    assert largest_and_median([0.1]) == [0]

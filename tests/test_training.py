@@ -236,11 +236,34 @@ def test_stages_unfreeze_from_the_deepest_up_and_never_batch_normalisation(train
         learning = [layer for layer in model.get_layer("encoder").layers if layer.trainable_weights]
         assert len(learning) > before
         before = len(learning)
-        for part in ("encoder", "decoder"):
-            for layer in model.get_layer(part).layers:
+        parts = [layer for layer in model.layers if layer.name.startswith(("encoder", "decoder"))]
+        assert len(parts) == 4
+        for part in parts:
+            for layer in part.layers:
                 assert not (isinstance(layer, keras.layers.BatchNormalization) and layer.trainable)
     with pytest.raises(ValueError, match="no layer 'conv_dw_99'"):
         training._unfreeze(model, "conv_dw_99")
+
+
+def test_several_decoders_differ_and_their_mean_is_what_the_network_says(trained):
+    x = np.random.default_rng(3).uniform(-1, 1, (1, 64, 64, 1)).astype(np.float32)
+    decoders = [layer for layer in trained.model.layers if layer.name.startswith("decoder")]
+    assert len(decoders) == 3
+    features = trained.model.get_layer("encoder")(np.repeat(x, 3, axis=-1), training=False)
+    said = [np.asarray(decoder(features, training=False)) for decoder in decoders]
+    assert np.abs(said[0] - said[1]).max() > 1e-3
+    np.testing.assert_allclose(np.mean(said, axis=0), np.asarray(trained.model(x, training=False)), atol=1e-5)
+
+
+def test_the_loss_of_history_is_the_mean_over_an_epoch(dark_discs, monkeypatch):
+    import keras
+
+    seen, real = [], keras.Model.train_on_batch
+    monkeypatch.setattr(keras.Model, "train_on_batch", lambda *a, **k: seen.append(real(*a, **k)) or seen[-1])
+    images, masks = dark_discs
+    segmenter = temlib.train_segmenter(images[:2], masks[:2], epochs=1, **(QUICK | {"batch_size": 2}))
+    assert len(seen) > 3
+    assert segmenter.history[0]["loss"] == pytest.approx(np.mean(seen))
 
 
 def test_training_goes_on_when_features_lie_in_a_file(dark_discs):

@@ -45,7 +45,7 @@ def largest_and_median(gains: Sequence[float]) -> list[int]:
 
     Of an even number the lower of the two middle ones is the median; of one gain there is but one place.
     """
-    order = np.argsort(gains, kind="stable")
+    order = np.argsort(np.asarray(gains), kind="stable")
     return list(dict.fromkeys([int(order[-1]), int(order[(len(order) - 1) // 2])]))
 
 

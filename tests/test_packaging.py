@@ -172,6 +172,13 @@ def test_numbers_of_the_readme_are_those_of_the_committed_tables():
     for run, row in Run(root=ROOT).compare().iterrows():
         cells = [f"{row[f'{kind} mean']:.2f}, {row[f'{kind} median']:.2f}" for kind in ("ML", "TL", "Otsu")]
         assert f"| `{run}` | {' | '.join(cells)} | {row['TL > ML']} |" in readme
+    seeds = pd.read_csv(ROOT / "temlib" / "data" / "measured" / "seeds.csv")
+    assert seeds["seed"].nunique() >= 3
+    assert (seeds.groupby(["run", "seed"]).size() == 11).all()
+    for run, rows in seeds.assign(wins=seeds["TL"] > seeds["ML"]).groupby("run"):
+        by_seed = rows.groupby("seed", sort=False)
+        cells = [", ".join(f"{mean:.2f}" for mean in by_seed[kind].mean()) for kind in ("ML", "TL")]
+        assert f"| `{run}` | {' | '.join(cells)} | {', '.join(map(str, by_seed['wins'].sum()))} of 11 |" in readme
     folds = pd.read_csv(ROOT / "temlib" / "data" / "measured" / "frozen_encoder.csv").groupby("encoder")["iou"]
     for encoder, iou in folds:
         assert f"| {encoder} | {iou.mean():.3f} | {iou.median():.3f} | {iou.std():.3f} |" in readme

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +109,7 @@ def test_methods_are_compared_on_the_particles_that_all_of_them_found():
 
 
 def test_examples_are_chosen_by_their_rank():
-    assert largest_and_median([0.1, -0.2, 0.5, 0.0, 0.3]) == [2, 0]
+    gains = [0.1, -0.2, 0.5, 0.0, 0.3]
+    assert largest_and_median(gains) == largest_and_median(pd.Series(gains)) == [2, 0]
     assert largest_and_median([0.1, 0.4]) == [1, 0]
     assert largest_and_median([0.1]) == [0]

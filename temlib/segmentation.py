@@ -29,7 +29,7 @@ AUTO_EDGE = 160
 """Shorter edge [px] of the smallest picture that ``scale="auto"`` looks at."""
 
 _FINEST = 1.5  # a larger scale shows nothing new
-_DOUBT = 10.0  # how much less a picture counts for the doubt in it: 5 to 20 are as good, in trials
+_DOUBT = 10.0  # how much less a picture counts for the doubt in it
 
 Scale = str | float | Sequence[float]
 

@@ -119,8 +119,8 @@ def decoder(
     """Build the U-Net decoder.
 
     At each level the map from below is doubled in size, the skip connection is added to it (both
-    brought to the same number of channels), and the sum is convolved. Adding in place of
-    concatenating halves the convolution's work and lost nothing in trials. Batch normalisation has momentum 0.9: with
+    brought to the same number of channels), and the sum is convolved: half the work of convolving
+    both, concatenated. Batch normalisation has momentum 0.9: with
     Keras's 0.99 a small training set leaves the moving averages unconverged.
 
     Parameters

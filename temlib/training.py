@@ -86,8 +86,8 @@ def train_segmenter(
     epochs, batch_size, learning_rate
         Of the decoders' training (Adam, cosine decay, cross-entropy and Dice loss).
     decoders : int
-        How many are trained on the same features, from different first weights and in different
-        orders; what they say is averaged.
+        How many are trained on the same features, from different first weights; what they say is
+        averaged.
     cache_memory : int, optional
         Bytes that the encoder's features may take in memory, by default a quarter of what is free;
         beyond, they lie in a temporary file.
@@ -117,13 +117,10 @@ def train_segmenter(
         unet.decoder(channels, seed=number, name=f"decoder_{i}")
         for i, number in enumerate(np.random.SeedSequence(decoder_seed).generate_state(decoders).tolist())
     ]
-    trained = [
-        keras.Model(decoder.inputs, decoder.outputs) for decoder in team
-    ]  # shares the weights; saved without loss
-    steps = epochs * -(-views * len(images) // batch_size)
-    for learner in trained:
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    inputs = team[0].inputs
+    learner = keras.Model(inputs, [decoder(inputs) for decoder in team])  # in one graph: both cores have work
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-views * len(images) // batch_size))
+    learner.compile(keras.optimizers.Adam(rate), loss=[cross_entropy_and_dice] * decoders, jit_compile=False)
 
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
     truth: list[np.ndarray] = []
@@ -137,12 +134,11 @@ def train_segmenter(
         targets = np.stack(truth)
         for epoch in range(epochs):
             losses = [
-                learner.train_on_batch([maps[rows] for maps in features], targets[rows])
-                for learner in trained
+                learner.train_on_batch([maps[rows] for maps in features], [targets[rows]] * decoders, return_dict=True)
                 for rows in _order(len(targets), batch_size, rng)
             ]
-            entry = {"epoch": epoch + 1, "loss": float(np.mean(losses))} | _scored(segmenter, validation)
-            segmenter.history.append(entry)
+            loss = float(np.mean([each["loss"] for each in losses])) / decoders
+            segmenter.history.append({"epoch": epoch + 1, "loss": loss} | _scored(segmenter, validation))
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
             bar.update()
     return segmenter

@@ -163,8 +163,8 @@ def decoder(
 def unet(encoder: keras.Model, *decoders: keras.Model) -> keras.Model:
     """Join an encoder and one decoder or several, whose outputs are averaged.
 
-    Decoders that differ by chance alone, in their first weights and the order of what they saw, make
-    different mistakes: their mean makes fewer, and depends less on chance.
+    Decoders that differ by chance alone, in their first weights, make different mistakes: their mean
+    makes fewer, and depends less on chance.
 
     Returns
     -------

@@ -1,0 +1,139 @@
+"""Is the default setting a good one, and what does each part of it buy?
+
+Five folds over the articles of emps' training and validation micrographs; in each, twenty micrographs
+with their hand labels are drawn from four fifths of the articles and twenty-four others of the last
+fifth are scored at native resolution. The test split is not touched. The default is trained with
+three seeds a fold, every variation of it with the first. Particles are told apart by the
+network's second output, and, to compare, by the distance transform of its mask.
+
+Needs TEMLIB_DATA (or a network) and ImageNet weights; a minute a row on two cores. Writes
+temlib/data/measured/default.csv, one row for each setting, fold and seed; what is there already is
+not done again.
+
+    python -m tests.benchmarks.default [setting ...]
+"""
+
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from skimage.measure import label
+from sklearn.model_selection import GroupKFold
+
+import temlib
+from temlib import datasets
+from temlib.particles import separate
+from temlib.runs import MEASURED
+from temlib.scores import iou, particle_f1
+from temlib.views import Augmentation, resize
+
+SEEDS, FOLDS, LABELS, SCORED = (1, 2, 3), 5, 20, 24
+AS_IS = Augmentation()
+SETTINGS = {
+    "default": {},
+    "one decoder": {"decoders": 1},
+    "no zoom": {"augmentation": replace(AS_IS, zoom=1.0)},
+    "zoom 3": {"augmentation": replace(AS_IS, zoom=3.0)},
+    "no marks": {"augmentation": replace(AS_IS, marks=0.0)},
+    "no grey levels": {"augmentation": replace(AS_IS, gamma=0.0, noise=0.0)},
+    "contrast 0.5": {"augmentation": replace(AS_IS, contrast=0.5)},
+    "inversion 0.5": {"augmentation": replace(AS_IS, inversion=0.5)},
+    "half the passes": {"epochs": 6},
+    "twice the views, half the passes": {"epochs": 6, "views": 16},
+    "three times the passes": {"epochs": 36},
+    "particles of 96 px": {"target_size": 96.0},
+}
+TABLE = MEASURED / "default.csv"
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    done = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["setting", "fold", "seed"])
+    for setting in sys.argv[1:] or SETTINGS:
+        for seed in SEEDS if setting == "default" else SEEDS[:1]:
+            for fold in range(FOLDS):
+                if ((done["setting"] == setting) & (done["fold"] == fold) & (done["seed"] == seed)).any():
+                    continue
+                row = pd.DataFrame([{"setting": setting, "fold": fold, "seed": seed} | trial(setting, fold, seed)])
+                done = row if done.empty else pd.concat([done, row])
+                done.to_csv(TABLE, index=False, float_format="%.4g")
+                print(row.to_string(header=False), flush=True)
+    print(summary(done))
+    print(detail())
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Give each setting's means with the first seed, and what it gains over the default on the same folds."""
+    first = table[table["seed"] == SEEDS[0]].set_index(["setting", "fold"]).drop(columns="seed")
+    gain = first["iou"] - first.loc["default", "iou"]
+    means = first.groupby("setting", sort=False).mean()
+    return means.assign(gain=gain.groupby("setting").mean(), better_in=(gain > 0).groupby("setting").sum()).round(3)
+
+
+def trial(setting: str, fold: int, seed: int) -> dict[str, float]:
+    """Train on one fold's labels and score."""
+    learned, held_out = micrographs(fold)
+    start = time.perf_counter()
+    segmenter = temlib.train_segmenter(*learned, weights="imagenet", seed=seed, progress=False, **SETTINGS[setting])
+    seconds = time.perf_counter() - start
+    rows = [scores(segmenter.maps(image), labels) for image, labels in zip(*held_out, strict=True)]
+    return pd.DataFrame(rows).mean().to_dict() | {"median_iou": np.median([r["iou"] for r in rows]), "seconds": seconds}
+
+
+def micrographs(fold: int) -> tuple[tuple[list, list], tuple[list, list]]:
+    """Draw the labelled micrographs of a fold, and those to score."""
+    known = datasets.table("emps").query("split != 'test'").reset_index(drop=True)
+    folds = list(GroupKFold(FOLDS, shuffle=True, random_state=2023).split(known, groups=known["group"]))
+    rng = np.random.default_rng([2023, fold])
+    drawn = [
+        datasets.load("emps", list(known["name"].to_numpy()[rng.choice(rows, n, replace=False)]))
+        for rows, n in zip(folds[fold], (LABELS, SCORED), strict=True)
+    ]
+    return tuple(([m.image for m in some], [m.labels for m in some]) for some in drawn)
+
+
+def scores(maps: np.ndarray, labels: object) -> dict[str, float]:
+    """Score the mask, and the particles by the second output and by the distance transform of the mask."""
+    truth = np.asarray(labels.data)
+    mask = maps[..., 0] > 0.5
+    return {
+        "iou": iou(mask, truth != 0),
+        "f1": particle_f1(separate(maps), truth),
+        "f1_distance_transform": particle_f1(separate(np.stack([maps[..., 0], distance(mask)], -1)), truth),
+    }
+
+
+def distance(mask: np.ndarray) -> np.ndarray:
+    """Give the distance to the background over the largest in the same connected part of the mask."""
+    depth, parts = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1], label(mask, connectivity=1)
+    largest = np.maximum(ndimage.maximum(depth, parts, np.arange(parts.max() + 1)), 1)
+    return depth / largest[parts]
+
+
+def detail() -> pd.DataFrame:
+    """Give the mean IoU of a network without any error at one scale: its maps have half the resolution."""
+    masks = {
+        "simulated": [
+            m.labels.data != 0 for m in datasets.load("simulated", list(datasets.table("simulated")["name"]))
+        ],
+        "emps": [m.data != 0 for fold in range(FOLDS) for m in micrographs(fold)[1][1]],
+    }
+    table = {
+        (data, scale): np.mean([iou(through_half_resolution(mask, scale), mask) for mask in some])
+        for data, some in masks.items()
+        for scale in (0.5, 1.0, 2.0)
+    }
+    return pd.Series(table).unstack().round(3)
+
+
+def through_half_resolution(mask: np.ndarray, scale: float) -> np.ndarray:
+    """Give what is left of a mask that a network at some scale draws without error."""
+    coarse = resize(mask.astype(np.float32), tuple(max(1, round(scale * n / 2)) for n in mask.shape))
+    return resize(coarse, mask.shape) > 0.5
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ windows of it are flipped, turned, magnified a little more or less, and changed 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from temlib.micrographs import as_array
 
-__all__ = ["IGNORED", "Augmentation", "particle_size", "resize", "scale_for", "truth_maps", "views"]
+__all__ = ["IGNORED", "Augmentation", "change_grey", "particle_size", "resize", "scale_for", "truth_maps", "views"]
 
 IGNORED = -1.0
 """In truth maps: nothing is known of this pixel, and nothing is learned from it."""
@@ -46,6 +46,9 @@ class Augmentation:
         Share of views with grey levels inverted, as in dark field.
     marks : float
         Share of views with letters and a scale bar drawn into them.
+    blur : float
+        Up to this standard deviation of a Gaussian blur [px at the network's scale]; as many views
+        are sharpened by what such a blur takes away.
     """
 
     zoom: float = 2.0
@@ -54,6 +57,11 @@ class Augmentation:
     noise: float = 0.08
     inversion: float = 0.0
     marks: float = 0.15
+    blur: float = 0.0
+
+    def geometry(self) -> Augmentation:
+        """Give the same without any change of grey levels but marks."""
+        return replace(self, gamma=0.0, contrast=1.0, noise=0.0, blur=0.0, inversion=0.0)
 
 
 def particle_size(mask: np.ndarray) -> float | None:
@@ -216,17 +224,25 @@ def views(
         for channel, picture in known.items():
             target[_turn(_take(picture, half, box), turn) < 0.999, channel] = IGNORED
         window, target = _draw_marks(window, target, augmentation, rng)
-        yield _change_grey(window, augmentation, rng), target
+        yield change_grey(window, augmentation, rng), target
 
 
-def _turn(window: np.ndarray, turn: int) -> np.ndarray:
-    """Apply one of the eight symmetries of the square."""
-    turned = np.rot90(window, turn % 4)
-    return turned[:, ::-1] if turn >= 4 else turned
+def change_grey(window: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Change gamma, contrast, sharpness and noise as another exposure would; invert as another detector.
 
+    Parameters
+    ----------
+    window : float array of shape (height, width), in [-1, 1]
+        Grey levels.
+    augmentation : Augmentation
+        By how much.
+    rng : Generator
+        Random numbers.
 
-def _change_grey(window: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Change gamma, contrast and noise as another exposure and dose would; invert as another detector."""
+    Returns
+    -------
+    float32 array of the same shape, in [-1, 1]
+    """
     unit = ((window + 1) / 2) ** np.exp(rng.normal(0, augmentation.gamma))
     grey = 2 * unit - 1
     if augmentation.contrast < 1:
@@ -234,8 +250,18 @@ def _change_grey(window: np.ndarray, augmentation: Augmentation, rng: np.random.
         grey = share * grey + rng.uniform(share - 1, 1 - share)
     if rng.random() < augmentation.inversion:
         grey = -grey
+    if augmentation.blur:
+        strength = rng.uniform(-1, 1)
+        blurred = ndimage.gaussian_filter(grey, abs(strength) * augmentation.blur)
+        grey = blurred if strength > 0 else 2 * grey - blurred
     noise = rng.standard_normal(window.shape, np.float32) * np.float32(rng.uniform(0, augmentation.noise))
     return np.clip(grey + noise, -1, 1).astype(np.float32)
+
+
+def _turn(window: np.ndarray, turn: int) -> np.ndarray:
+    """Apply one of the eight symmetries of the square."""
+    turned = np.rot90(window, turn % 4)
+    return turned[:, ::-1] if turn >= 4 else turned
 
 
 def _draw_marks(

@@ -33,6 +33,7 @@ ROOMS = [
     "particles",
     "segmentation",
     "training",
+    "pretraining",
     "figures",
     "runs",
     "cli",

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temlib.particles import separate
+from temlib.particles import relative_distance, separate
 from temlib.scores import particle_f1
 from temlib.views import truth_maps
 from tests.conftest import disc
@@ -26,6 +26,25 @@ def test_rods_lying_side_by_side_are_told_apart():
     for i in range(4):
         labels[10 + 14 * i : 24 + 14 * i, 10:90] = i + 1
     assert particle_f1(separate(truth_maps(labels)), labels) == 1
+
+
+def test_overlapping_discs_are_told_apart_where_the_network_says_nothing():
+    mask = disc((80, 120), (40, 40), 22) | disc((80, 120), (40, 78), 22)
+    for nothing in (0, 0.5, 1):
+        found = separate(np.stack([mask, np.full(mask.shape, nothing)], axis=-1).astype(np.float32))
+        assert found.max() == 2
+        assert found[40, 40] != found[40, 78]
+
+
+def test_relative_distance_is_one_in_the_middle_of_each_part():
+    mask = disc((80, 120), (40, 30), 20) | disc((80, 120), (40, 90), 10)
+    mask[0, :5] = True
+    distance = relative_distance(mask)
+    assert distance.shape == mask.shape
+    assert distance[40, 30] == distance[40, 90] == distance[0, 0] == 1  # the frame is no edge
+    np.testing.assert_array_equal(distance > 0, mask)
+    assert distance.max() == 1
+    assert (relative_distance(np.ones((5, 5), bool)) == 1).all()
 
 
 def test_one_particle_with_a_ragged_distance_stays_one():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temlib.micrographs import micrograph
-from temlib.views import IGNORED, Augmentation, particle_size, resize, truth_maps, views
+from temlib.views import IGNORED, Augmentation, change_grey, particle_size, resize, truth_maps, views
 from tests.conftest import disc
 
 PLAIN = Augmentation(zoom=1, gamma=0, noise=0, marks=0)
@@ -112,6 +112,16 @@ def test_inversion_turns_grey_levels_over_and_not_the_truth():
     for share, sign in ((0, -1), (1, 1)):
         for window, target in cut(1.0 - 2 * mask, truth_maps(mask), 4, Augmentation(1, 0, 1, 0, share, 0)):
             assert sign * np.corrcoef(resize(window, (32, 32)).ravel(), target[..., 0].ravel())[0, 1] > 0.9
+
+
+def test_blur_softens_and_sharpens_about_evenly():
+    grey = np.sign(np.sin(np.arange(64) / 2.5))[None].repeat(64, 0) * 0.3
+    plain = np.abs(np.diff(grey)).max()
+    blurred = Augmentation(noise=0, gamma=0, blur=2.0)
+    steps = [np.abs(np.diff(change_grey(grey, blurred, np.random.default_rng(seed)))).max() for seed in range(60)]
+    assert 15 < np.sum(np.array(steps) < 0.95 * plain) < 45
+    assert 15 < np.sum(np.array(steps) > 1.05 * plain) < 45
+    np.testing.assert_allclose(change_grey(grey, blurred.geometry(), np.random.default_rng(0)), grey, atol=1e-6)
 
 
 def test_marks_are_no_particles_and_hide_what_lies_beneath():

@@ -4,7 +4,8 @@ Five folds over the articles of emps' training and validation micrographs; in ea
 with their hand labels are drawn from four fifths of the articles and twenty-four others of the last
 fifth are scored at native resolution. The test split is not touched. The default is trained with
 three seeds a fold, every variation of it with the first. Particles are told apart by the
-network's second output, and, to compare, by the distance transform of its mask.
+mean of the network's second output and the distance transform of its mask, and, to compare, by one
+of the two alone.
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; a minute a row on two cores. Writes
 temlib/data/measured/default.csv, one row for each setting, fold and seed; what is there already is
@@ -19,13 +20,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
-from skimage.measure import label
 from sklearn.model_selection import GroupKFold
 
 import temlib
 from temlib import datasets
-from temlib.particles import separate
+from temlib.particles import relative_distance, separate
 from temlib.runs import MEASURED
 from temlib.scores import iou, particle_f1
 from temlib.views import Augmentation, resize
@@ -96,21 +95,14 @@ def micrographs(fold: int) -> tuple[tuple[list, list], tuple[list, list]]:
 
 
 def scores(maps: np.ndarray, labels: object) -> dict[str, float]:
-    """Score the mask, and the particles by the second output and by the distance transform of the mask."""
+    """Score the mask, and the particles: as they are told apart, and by one of the two distances alone."""
     truth = np.asarray(labels.data)
     mask = maps[..., 0] > 0.5
-    return {
-        "iou": iou(mask, truth != 0),
-        "f1": particle_f1(separate(maps), truth),
-        "f1_distance_transform": particle_f1(separate(np.stack([maps[..., 0], distance(mask)], -1)), truth),
+    within = relative_distance(mask)
+    said = {"f1": maps[..., 1], "f1_mask_only": within, "f1_network_only": 2 * maps[..., 1] - within}
+    return {"iou": iou(mask, truth != 0)} | {
+        name: particle_f1(separate(np.stack([maps[..., 0], distance], -1)), truth) for name, distance in said.items()
     }
-
-
-def distance(mask: np.ndarray) -> np.ndarray:
-    """Give the distance to the background over the largest in the same connected part of the mask."""
-    depth, parts = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1], label(mask, connectivity=1)
-    largest = np.maximum(ndimage.maximum(depth, parts, np.arange(parts.max() + 1)), 1)
-    return depth / largest[parts]
 
 
 def detail() -> pd.DataFrame:

@@ -1,0 +1,197 @@
+"""Make the network that temlib brings along: trained from nothing, on synthetic micrographs alone.
+
+Encoder and decoder learn together from random weights. No micrograph of anybody else and no label
+is learned from; the scores on labelled validation micrographs that are logged on the way choose
+between states of one training, and that is said on the model card.
+
+    python -m temlib.pretraining FOLDER [--steps N] [--seed N]
+
+Goes on where it was stopped; writes FOLDER/bundled.keras and FOLDER/log.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from temlib import datasets, synthetic, unet
+from temlib.backend import start_keras
+from temlib.micrographs import normalise
+from temlib.progress import progress_bar
+from temlib.scores import iou
+from temlib.segmentation import Segmenter
+from temlib.training import cross_entropy_and_dice
+from temlib.views import Augmentation, change_grey, scale_for, truth_maps, views
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Recipe", "pretrain"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides the outcome of pre-training; the defaults are those of the bundled network.
+
+    Attributes
+    ----------
+    seed : int
+        Same seed, same network (where TensorFlow's operations are deterministic).
+    steps, batch_size, learning_rate
+        Of Adam; the rate falls to zero by a cosine.
+    alpha, widths
+        Width of the MobileNet, and the channels of the decoder.
+    window : int
+        Edge of a view [px].
+    target_size : float
+        Diameter of particles in a view [px], before magnification is changed.
+    micrographs, views : int
+        Synthetic micrographs in the pool, and windows of each.
+    dark_field : float
+        Share of them that are HAADF.
+    augmentation : Augmentation
+        How views differ; grey levels are changed anew for each view.
+    """
+
+    seed: int = 2023
+    steps: int = 12_000
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    alpha: float = 0.5
+    widths: tuple[int, ...] = (128, 64, 48, 32, 16)
+    window: int = 192
+    target_size: float = 64.0
+    micrographs: int = 4000
+    views: int = 3
+    dark_field: float = 0.1
+    augmentation: Augmentation = field(
+        default_factory=lambda: Augmentation(
+            zoom=2.5, gamma=0.4, contrast=0.3, noise=0.2, blur=2.0, inversion=0.05, marks=0.3
+        )
+    )
+
+
+def pretrain(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> Segmenter:
+    """Train, or go on training, and give the segmenter of the best state on validation.
+
+    Parameters
+    ----------
+    folder : Path
+        For the state of training (resumed when there), the log and the best segmenter.
+    recipe : Recipe
+        How.
+    check_every : int
+        Steps between two states that are kept and scored.
+    """
+    keras = start_keras()
+    folder.mkdir(parents=True, exist_ok=True)
+    state, log = folder / "state.keras", folder / "log.csv"
+    rows = pd.read_csv(log).to_dict("records") if log.exists() and state.exists() else []
+    encoder, decoder, learner = network(recipe)
+    if rows:
+        learner = keras.saving.load_model(
+            state, custom_objects={"cross_entropy_and_dice": cross_entropy_and_dice}, safe_mode=True
+        )
+    segmenter = Segmenter(unet.unet(encoder, decoder), recipe.target_size)
+    validation = {
+        "emps": of_split("emps", "validation"),
+        "simulated": of_split("simulated", "train") + of_split("simulated", "validation"),
+    }
+    grey, truth = pool(recipe)
+    done = int(rows[-1]["step"]) if rows else 0
+    losses = []
+    with progress_bar(show=True, total=recipe.steps, initial=done, desc="pre-training") as bar:
+        for step in range(done + 1, recipe.steps + 1):
+            rng = np.random.default_rng([recipe.seed, step])
+            some = np.sort(rng.choice(len(grey), recipe.batch_size, replace=False))
+            windows = np.stack([change_grey(grey[i].astype(np.float32), recipe.augmentation, rng) for i in some])
+            losses.append(learner.train_on_batch(windows[..., None], truth[some]))
+            bar.update()
+            if step % check_every and step < recipe.steps:
+                continue
+            segmenter.model.set_weights(learner.get_weights())
+            scores = {name: score(segmenter, some) for name, some in validation.items()}
+            rows.append({"step": step, "loss": float(np.mean(losses))} | scores)
+            losses = []
+            if scores["emps"] == max(row["emps"] for row in rows):
+                segmenter.history = rows.copy()
+                segmenter.save(folder / "bundled.keras", overwrite=True)
+            learner.save(state)
+            pd.DataFrame(rows).to_csv(log, index=False, float_format="%.4f")
+            bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
+    return segmenter
+
+
+def network(recipe: Recipe) -> tuple[keras.Model, keras.Model, keras.Model]:
+    """Build encoder, decoder, and both in one model whose every layer learns."""
+    keras = start_keras()
+    encoder = unet.encoder(None, recipe.alpha, recipe.seed)
+    encoder.trainable = True
+    for layer in encoder.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.95  # with Keras's 0.99 the moving averages lag behind a network that learns
+    decoder = unet.decoder([o.shape[-1] for o in encoder.outputs], recipe.widths, seed=recipe.seed, name="decoder_0")
+    image = keras.Input((None, None, 1))
+    learner = keras.Model(image, decoder(encoder(keras.layers.Concatenate()([image] * 3))))
+    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
+    learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    return encoder, decoder, learner
+
+
+def pool(recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the windows that training goes back to, and what is true of them, both float16."""
+    n = recipe.micrographs * recipe.views
+    grey = np.empty((n, recipe.window, recipe.window), np.float16)
+    truth = np.empty((n, recipe.window // 2, recipe.window // 2, 2), np.float16)
+    with progress_bar(show=True, total=n, desc="synthetic micrographs") as bar:
+        for i, (window, target) in enumerate(islice(windows(recipe), n)):
+            grey[i], truth[i] = window, target
+            bar.update()
+    return grey, truth
+
+
+def windows(recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield windows of synthetic micrographs, their grey levels as yet unchanged."""
+
+    def draw(rng: np.random.Generator) -> synthetic.Scene:
+        mode = "dark_field" if rng.random() < recipe.dark_field else "bright_field"
+        return synthetic.DISTRIBUTIONS[mode](rng)
+
+    rng = np.random.default_rng([recipe.seed, 0])
+    for micrograph in synthetic.sample(draw, recipe.micrographs, recipe.seed, workers=2):
+        labels = micrograph.label_array
+        factor = scale_for(labels != 0, recipe.target_size)
+        options = {"factor": factor, "size": recipe.window, "augmentation": recipe.augmentation.geometry(), "rng": rng}
+        yield from views(normalise(micrograph.counts), truth_maps(labels), recipe.views, **options)
+
+
+def of_split(data: str, split: str) -> list[datasets.Annotated]:
+    """Load the micrographs of a split."""
+    return datasets.load(data, list(datasets.table(data).query("split == @split")["name"]))
+
+
+def score(segmenter: Segmenter, micrographs: list[datasets.Annotated]) -> float:
+    """Give the mean IoU."""
+    segmenter._network = None  # its weights have changed
+    return float(np.mean([iou(segmenter(m.image), m.mask) for m in micrographs]))
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    arguments = parser.parse_args()
+    pretrain(arguments.folder, Recipe(seed=arguments.seed, steps=arguments.steps))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from temlib.backend import start_keras
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, with_axes_of, write_atomically
 from temlib.particles import separate
+from temlib.trust import DOUBTFUL, Trust, agreement
+from temlib.unet import BUNDLED
 from temlib.views import resize
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class Segmenter:
         What does the sums, see :func:`temlib.prediction.start`.
     history : list of dict
         Epoch by epoch: loss, and mean IoU on validation where there was one.
+    trust : Trust or None
+        What the network's doubt says of a mask's IoU, where that was calibrated.
     """
 
     model: keras.Model
@@ -63,6 +68,7 @@ class Segmenter:
     threshold: float = 0.5
     runtime: str = "keras"
     history: list[dict[str, float]] = field(default_factory=list)
+    trust: Trust | None = None
     _network: prediction.Network | None = field(default=None, repr=False, compare=False)
 
     def maps(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> np.ndarray:
@@ -115,8 +121,18 @@ class Segmenter:
         return with_axes_of(image, self.maps(image, scale, tile)[..., 0], "probability")
 
     def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
-        """Give the particle mask: bool, of the image's shape; a signal for a signal."""
+        """Give the particle mask: bool, of the image's shape; a signal for a signal.
+
+        Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
+        """
         probability = self.maps(image, scale, tile)[..., 0]
+        expected = self.expected_iou(probability)
+        if expected is not None and expected < DOUBTFUL:
+            warnings.warn(
+                f"{_name_of(image)}: expect an IoU of {expected:.2f} only; look at the mask, "
+                "pass another scale, or adapt the segmenter to a label or two of yours",
+                stacklevel=2,
+            )
         return with_axes_of(image, probability > self.threshold, "mask")
 
     def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
@@ -129,6 +145,19 @@ class Segmenter:
         int32 of the image's shape, 0 is background; a signal for a signal
         """
         return with_axes_of(image, separate(self.maps(image, scale, tile), self.threshold), "particles")
+
+    def expected_iou(self, probability: Any) -> float | None:
+        """Give the IoU to expect of the mask of a probability map; None where that was not calibrated.
+
+        See :mod:`temlib.trust`. It tells how sure the network is: it may be sure, and wrong.
+        """
+        return None if self.trust is None else self.trust(agreement(as_array(probability), self.threshold))
+
+    def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
+        """Learn from a few labels of one's own; see :func:`temlib.training.adapt`."""
+        from temlib.training import adapt
+
+        return adapt(self, images, masks, **options)
 
     def with_runtime(self, runtime: str) -> Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.prediction.start`."""
@@ -170,6 +199,7 @@ class Segmenter:
             "levels": self.levels.to_dict(),
             "threshold": self.threshold,
             "history": self.history,
+            "trust": self.trust and self.trust.to_dict(),
         }
 
         def write(temporary: Path) -> None:
@@ -180,13 +210,14 @@ class Segmenter:
         return write_atomically(path, write)
 
 
-def load_segmenter(path: str | os.PathLike, runtime: str = "keras") -> Segmenter:
+def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") -> Segmenter:
     """Load a segmenter that :meth:`Segmenter.save` wrote; no code from the file is run.
 
     Parameters
     ----------
     path : path
-        A ``.keras`` file.
+        A ``.keras`` file; by default the network that temlib brings along, which learned from
+        synthetic micrographs alone.
     runtime : "keras" or "openvino"
         What shall do the sums, see :func:`temlib.prediction.start`.
 
@@ -205,6 +236,8 @@ def load_segmenter(path: str | os.PathLike, runtime: str = "keras") -> Segmenter
             metadata = json.loads(archive.read(_METADATA))
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         metadata["levels"] = GreyLevels(**metadata["levels"])
+        if metadata.get("trust"):
+            metadata["trust"] = Trust(**{name: tuple(points) for name, points in metadata["trust"].items()})
         segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]
@@ -226,6 +259,11 @@ def auto_scales(shape: tuple[int, int]) -> list[float]:
 def scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
     """Give a shape times a scale, a pixel at the least."""
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _name_of(image: Any) -> str:
+    metadata = getattr(image, "metadata", None)
+    return (metadata is not None and metadata.get_item("General.title")) or "this image"
 
 
 def _doubt(probability: np.ndarray) -> float:

@@ -30,7 +30,7 @@ from temlib.views import views as views_of
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["STAGES", "fine_tune", "train_segmenter"]
+__all__ = ["STAGES", "adapt", "fine_tune", "train_segmenter"]
 
 STAGES = ("conv_dw_11", "conv_dw_7", "conv_dw_4")
 """First layer that learns in each stage of fine-tuning, from the deepest level upwards."""
@@ -107,7 +107,7 @@ def train_segmenter(
     WeightsError
         When the encoder weights are out of reach.
     """
-    keras = start_keras()
+    start_keras()
 
     _check(images, masks, window)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
@@ -117,31 +117,111 @@ def train_segmenter(
         unet.decoder(channels, seed=number, name=f"decoder_{i}")
         for i, number in enumerate(np.random.SeedSequence(decoder_seed).generate_state(decoders).tolist())
     ]
-    inputs = team[0].inputs
-    learner = keras.Model(inputs, [decoder(inputs) for decoder in team])  # in one graph: both cores have work
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-views * len(images) // batch_size))
-    learner.compile(keras.optimizers.Adam(rate), loss=[cross_entropy_and_dice] * decoders, jit_compile=False)
-
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
-    truth: list[np.ndarray] = []
-    windows = _windows(images, masks, factors, truth, views, window, levels, augmentation, views_seed)
-    rng = np.random.default_rng(order_seed)
     segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
-    with (
-        cached_features(encoder, windows, views * len(images), cache_memory, progress) as features,
-        progress_bar(show=progress, total=epochs, desc="training the decoder") as bar,
-    ):
-        targets = np.stack(truth)
+    windows, truth = _windows(images, masks, factors, views, window, levels, augmentation, views_seed)
+    with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
+        _teach(
+            team,
+            features,
+            np.stack(truth),
+            epochs,
+            batch_size,
+            learning_rate,
+            order_seed,
+            segmenter,
+            validation,
+            progress,
+        )
+    return segmenter
+
+
+def adapt(
+    segmenter: Segmenter,
+    images: Sequence[Any],
+    masks: Sequence[Any],
+    *,
+    window: int = 256,
+    augmentation: Augmentation = Augmentation(),
+    views: int = 24,
+    epochs: int = 10,
+    batch_size: int = 8,
+    learning_rate: float = 5e-4,
+    seed: int = 0,
+    progress: bool = True,
+) -> Segmenter:
+    """Let a segmenter's decoders learn from a few more labels; its encoder stays as it is.
+
+    Never worse than before on what it is given: where the mean IoU on ``images`` falls, the
+    segmenter is given back unchanged.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        It is not changed.
+    images, masks, window, augmentation, views, batch_size, seed, progress
+        As for :func:`train_segmenter`; one or two labels are enough to begin with.
+    epochs, learning_rate
+        Fewer and smaller than from scratch: what was learned before shall not be lost.
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    ValueError
+        When images and masks do not belong together.
+    """
+    keras = start_keras()
+
+    _check(images, masks, window)
+    views_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    model = keras.models.clone_model(segmenter.model)
+    model.set_weights(segmenter.model.get_weights())
+    adapted = replace(segmenter, model=model, runtime="keras", _network=None, history=list(segmenter.history))
+    encoder = model.get_layer("encoder")
+    team = [layer for layer in model.layers if layer.name.startswith("decoder")]
+    for decoder in team:
+        decoder.trainable = True
+    factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
+    options = (factors, views, window, segmenter.levels, augmentation, views_seed)
+    windows, truth = _windows(images, masks, *options)
+    with cached_features(encoder, windows, views * len(images), None, progress) as features:
+        _teach(team, features, np.stack(truth), epochs, batch_size, learning_rate, order_seed, adapted, None, progress)
+    before, after = (_scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
+    return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=None)
+
+
+def _teach(
+    team: Sequence[keras.Model],
+    features: Sequence[np.ndarray],
+    truth: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    segmenter: Segmenter,
+    validation: Labelled | None,
+    progress: bool,
+) -> None:
+    """Train decoders on features, all in one graph, so that both cores have work; keep the history."""
+    keras = start_keras()
+    inputs = team[0].inputs
+    learner = keras.Model(inputs, [decoder(inputs) for decoder in team])
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(truth) // batch_size))
+    learner.compile(keras.optimizers.Adam(rate), loss=[cross_entropy_and_dice] * len(team), jit_compile=False)
+    rng = np.random.default_rng(seed)
+    with progress_bar(show=progress, total=epochs, desc="training the decoder") as bar:
         for epoch in range(epochs):
             losses = [
-                learner.train_on_batch([maps[rows] for maps in features], [targets[rows]] * decoders, return_dict=True)
-                for rows in _order(len(targets), batch_size, rng)
+                learner.train_on_batch([maps[rows] for maps in features], [truth[rows]] * len(team), return_dict=True)
+                for rows in _order(len(truth), batch_size, rng)
             ]
-            loss = float(np.mean([each["loss"] for each in losses])) / decoders
+            loss = float(np.mean([each["loss"] for each in losses])) / len(team)
             segmenter.history.append({"epoch": epoch + 1, "loss": loss} | _scored(segmenter, validation))
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
             bar.update()
-    return segmenter
 
 
 def fine_tune(
@@ -209,9 +289,9 @@ def fine_tune(
             rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
             model.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
             for epoch in range(epochs):
-                truth: list[np.ndarray] = []
-                options = (factors, truth, views, window, segmenter.levels, augmentation, next(seeds))
-                grey = np.stack(list(_windows(images, masks, *options)))[..., None]
+                options = (factors, views, window, segmenter.levels, augmentation, next(seeds))
+                windows, truth = _windows(images, masks, *options)
+                grey = np.stack(list(windows))[..., None]
                 targets = np.stack(truth)
                 batches = _order(len(grey), batch_size, np.random.default_rng(next(seeds)))
                 loss = np.mean([model.train_on_batch(grey[rows], targets[rows]) for rows in batches])
@@ -281,21 +361,25 @@ def _windows(
     images: Sequence[Any],
     masks: Sequence[Any],
     factors: Sequence[float],
-    truth: list[np.ndarray],
     views: int,
     size: int,
     levels: GreyLevels,
     augmentation: Augmentation,
     seed: int,
-) -> Iterator[np.ndarray]:
-    """Yield the grey levels of all views; what is true of them is appended to ``truth``."""
-    rng = np.random.default_rng(seed)
-    for image, mask, factor in zip(images, masks, factors, strict=True):
-        grey, maps = normalise(image, levels), truth_maps(mask)
-        some = views_of(grey, maps, views, factor=factor, size=size, augmentation=augmentation, rng=rng)
-        for window, target in some:
-            truth.append(target.astype(np.float16))
-            yield window
+) -> tuple[Iterator[np.ndarray], list[np.ndarray]]:
+    """Give the grey levels of all views, and the list that fills with what is true of them as they are read."""
+    truth: list[np.ndarray] = []
+
+    def grey_levels() -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        for image, mask, factor in zip(images, masks, factors, strict=True):
+            grey, maps = normalise(image, levels), truth_maps(mask)
+            some = views_of(grey, maps, views, factor=factor, size=size, augmentation=augmentation, rng=rng)
+            for window, target in some:
+                truth.append(target.astype(np.float16))
+                yield window
+
+    return grey_levels(), truth
 
 
 def _order(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:

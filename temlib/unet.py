@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from temlib.backend import start_keras
+from temlib.datasets import CARRIED
 from temlib.errors import WeightsError
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["decoder", "encoder", "resolve_weights", "unet"]
+__all__ = ["BUNDLED", "decoder", "encoder", "resolve_weights", "unet"]
+
+BUNDLED = CARRIED / "bundled" / "segmenter.keras"
+"""The segmenter that temlib brings along; ``python -m temlib.pretraining`` made it."""
 
 SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
 DEEPEST = "conv_pw_12_relu"
@@ -33,9 +37,10 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float | None = Non
 
     Parameters
     ----------
-    weights : path, "imagenet" or None
-        ``"imagenet"`` is looked for in the folder that ``TEMLIB_WEIGHTS`` names, then taken from
-        Keras's own download (kept in Keras's cache). ``None`` is random weights: no file.
+    weights : path, "bundled", "imagenet" or None
+        ``"bundled"`` is the network that temlib brings along (:data:`BUNDLED`). ``"imagenet"`` is
+        looked for in the folder that ``TEMLIB_WEIGHTS`` names, then taken from Keras's own download
+        (kept in Keras's cache). ``None`` is random weights: no file.
     alpha : float, optional
         Width multiplier of the MobileNet looked for: 0.25, 0.5, 0.75 or 1 (the default).
 
@@ -46,11 +51,13 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float | None = Non
     """
     if weights is None:
         return None
+    if weights == "bundled":
+        return BUNDLED
     if weights != "imagenet":
         path = Path(weights)
         if not path.is_file():
             raise WeightsError(
-                f"{path}: there is no such weights file; pass a path, 'imagenet', or None for random weights"
+                f"{path}: there is no such weights file; pass a path, 'bundled', 'imagenet', or None for random weights"
             )
         return path
     alpha = 1.0 if alpha is None else alpha
@@ -75,9 +82,9 @@ def encoder(weights: str | os.PathLike | None, alpha: float | None = None, seed:
 
     Parameters
     ----------
-    weights : path, "imagenet" or None
-        See :func:`resolve_weights`. Both the Keras 3 ``.weights.h5`` of the truncated network and
-        the legacy ``no_top.h5`` of the whole one are read.
+    weights : path, "bundled", "imagenet" or None
+        See :func:`resolve_weights`. The Keras 3 ``.weights.h5`` of the truncated network, the legacy
+        ``no_top.h5`` of the whole one, and the encoder of a saved segmenter (``.keras``) are read.
     alpha : float, optional
         Width multiplier; by default that of the weights file, or 1.
     seed : int
@@ -92,11 +99,14 @@ def encoder(weights: str | os.PathLike | None, alpha: float | None = None, seed:
     keras = start_keras()
 
     path = resolve_weights(weights, alpha)
-    stored = None if path is None else _stored_alpha(path)
+    taken = _of_segmenter(path) if path is not None and path.suffix == ".keras" else None
+    stored = None if path is None else _alpha_of(taken) if taken else _stored_alpha(path)
     if alpha is not None and stored is not None and alpha != stored:
         raise WeightsError(
             f"{path}: holds a MobileNet of alpha={stored}, not {alpha}; pass alpha={stored} or another file"
         )
+    if taken:
+        return taken
     width = next((a for a in (alpha, stored) if a is not None), 1.0)
     full = keras.applications.MobileNet(input_shape=(None, None, 3), alpha=width, include_top=False, weights=None)
     truncated = keras.Model(full.input, full.get_layer(DEEPEST).output)
@@ -195,12 +205,30 @@ def _download(name: str, tried: list[str]) -> Path:
         ) from error
 
 
+def _of_segmenter(path: Path) -> keras.Model:
+    """Take the encoder out of a saved segmenter; no code from the file is run."""
+    keras = start_keras()
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True).get_layer("encoder")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{path}: is no segmenter saved by temlib ({reason}); pass another file") from error
+    model.trainable = False
+    return model
+
+
+def _alpha_of(encoder: keras.Model) -> float:
+    return encoder.get_layer("conv1").kernel.shape[-1] / _FIRST_LAYER_WIDTH
+
+
 def _stored_alpha(path: Path) -> float:
     """Tell the width multiplier of a weights file from its first convolution."""
     import h5py
 
     if not path.name.endswith(".h5"):
-        raise WeightsError(f"{path}: weights are read from .h5 files alone; pass a .weights.h5 or no_top.h5 file")
+        raise WeightsError(
+            f"{path}: is no file of weights; pass a .weights.h5, a no_top.h5 or a saved .keras segmenter"
+        )
     try:
         with h5py.File(path) as file:
             kernel = next(file[key] for key in ("layers/conv2d/vars/0", "conv1/conv1/kernel:0") if key in file)

@@ -31,6 +31,7 @@ ROOMS = [
     "prediction",
     "scores",
     "particles",
+    "trust",
     "segmentation",
     "training",
     "pretraining",

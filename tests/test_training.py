@@ -118,6 +118,37 @@ def test_same_seed_same_segmenter(dark_discs):
     assert np.abs(first - other).max() > 1e-3
 
 
+def test_adapting_is_never_worse_on_what_it_is_given_and_leaves_the_rest_alone(trained, dark_discs):
+    images, masks = dark_discs
+    bright = [-image.data for image in images[:2]]
+    kept = trained.model.get_weights()
+    before = np.mean([iou(trained(i), m) for i, m in zip(bright, masks)])
+    adapted = trained.adapt(bright, masks[:2], window=96, views=4, epochs=6, learning_rate=5e-3, progress=False)
+    assert np.mean([iou(adapted(i), m) for i, m in zip(bright, masks)]) > before
+    for a, b in zip(kept, trained.model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    for part in (trained, adapted):
+        np.testing.assert_array_equal(part.model.get_layer("encoder").get_weights()[0], kept[0])
+    spoilt = trained.adapt(images[:1], masks[:1], window=96, views=4, epochs=1, learning_rate=10.0, progress=False)
+    assert iou(spoilt(images[0]), masks[0]) >= iou(trained(images[0]), masks[0])
+    with pytest.raises(ValueError, match="one mask for each image"):
+        trained.adapt(images, masks[:1])
+
+
+def test_the_encoder_of_a_saved_segmenter_can_be_taken(trained, tmp_path):
+    from temlib import unet
+
+    path = trained.save(tmp_path / "a.keras")
+    for a, b in zip(unet.encoder(path).get_weights(), trained.model.get_layer("encoder").get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert not unet.encoder(path).trainable
+    with pytest.raises(temlib.TemlibError, match=r"alpha=0\.25, not 0\.5"):
+        unet.encoder(path, alpha=0.5)
+    (tmp_path / "b.keras").write_bytes(b"no archive")
+    with pytest.raises(temlib.TemlibError, match="no segmenter saved by temlib"):
+        unet.encoder(tmp_path / "b.keras")
+
+
 def test_loss_is_nearly_zero_for_a_perfect_prediction_and_large_for_its_opposite():
     truth = np.zeros((2, 16, 16, 2), np.float32)
     truth[:, :8] = 1

@@ -193,9 +193,8 @@ def windows(labelled: Pairs) -> tuple[np.ndarray, np.ndarray]:
     from temlib.views import Augmentation, scale_for
 
     factors = [scale_for(as_array(m) != 0, 64) for m in labelled[1]]
-    truth: list[np.ndarray] = []
-    options = (256, GreyLevels(), Augmentation(), SEED)
-    grey = np.stack(list(training._windows(*labelled, factors, truth, VIEWS, *options)))
+    some, truth = training._windows(*labelled, factors, VIEWS, 256, GreyLevels(), Augmentation(), SEED)
+    grey = np.stack(list(some))
     return grey[..., None], np.stack(truth)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError
+from temlib.prediction import RUNTIMES
 from temlib.runs import DEFAULT_SEED, NOTEBOOKS, Run
 
 __all__ = ["main"]
@@ -19,11 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``temlib`` with the arguments of the command line; give the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except TemlibError as error:
         print(f"temlib: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     figures.add_argument(
         "--encoder",
         default="random",
-        help="'imagenet' (the paper's), the path of a weights file, or 'random' (default: needs nothing from outside)",
+        help="'bundled' (pre-trained by temlib on synthetic micrographs, needs nothing from outside), "
+        "'imagenet' (the paper's), 'random', or the path of a weights file",
     )
     figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
     figures.add_argument(
@@ -54,13 +55,55 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures)
+
+    segment = commands.add_parser(
+        "segment",
+        help="segment and measure the particles of micrographs",
+        description="Write masks, numbered particles, outlines and measurements of micrographs into a folder. What is "
+        "there already is not done again. The exit status is 1 when a file could not be done.",
+    )
+    segment.add_argument("files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them")
+    segment.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write into")
+    segment.add_argument(
+        "--model", type=Path, metavar="FILE", help="a segmenter saved by temlib; default: the one that temlib brings"
+    )
+    segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
+    segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
+    segment.add_argument("--overwrite", action="store_true", help="do again what is done")
+    segment.set_defaults(run=_segment)
     return parser
+
+
+def _scale(text: str) -> str | float:
+    return text if text in ("auto", "calibrated") else float(text)
+
+
+def _segment(options: argparse.Namespace) -> int:
+    from temlib import batch
+    from temlib.segmentation import load_segmenter
+    from temlib.trust import DOUBTFUL
+    from temlib.unet import BUNDLED
+
+    files = batch.files_in(options.files)
+    segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
+    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
+    done = batch.segment_files(files, options.out, segmenter, **settings)
+    new = len(files) - done.skipped - len(done.failed)
+    print(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed")
+    for row in done.micrographs.to_dict("records"):
+        if row["expected_iou"] is not None and row["expected_iou"] < DOUBTFUL:
+            print(f"{row['file']}: doubtful, expect an IoU of {row['expected_iou']:.2f}", file=sys.stderr)
+    for reason in done.failed.values():
+        print(f"temlib: {reason}", file=sys.stderr)
+    return 1 if done.failed else 0
 
 
 def _figures(options: argparse.Namespace) -> None:
     notebooks = _notebooks()
     root = (options.root or notebooks.parent).resolve()
-    encoder = options.encoder if options.encoder in ("random", "imagenet") else str(Path(options.encoder).resolve())
+    named = options.encoder in ("bundled", "imagenet", "random")
+    encoder = options.encoder if named else str(Path(options.encoder).resolve())
     run = Run(options.data, encoder, options.seed, root)
     extra = _read_parameters(options.parameters)
     parameters = {name: _parameters(notebooks / f"{name}.ipynb", run, extra.get(name, {})) for name in NOTEBOOKS}

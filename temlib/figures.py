@@ -20,6 +20,7 @@ from scipy import ndimage
 
 from temlib.micrographs import as_array, normalise, pixel_size_of, write_atomically
 from temlib.scores import iou
+from temlib.trust import DOUBTFUL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ __all__ = [
     "show_micrograph",
     "show_micrographs",
     "show_steps",
+    "trust",
 ]
 
 COLOURS = {
@@ -257,6 +259,33 @@ def seeds(scores: pd.DataFrame) -> Figure:
     _explain(
         figure, ["ML", "TL"], f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
     )
+    return figure
+
+
+def trust(scores: pd.DataFrame) -> Figure:
+    """Draw the IoU that a segmenter expects of its masks against the true one.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row for each micrograph: ``data``, ``expected_iou``, ``iou``.
+    """
+    groups = list(scores.groupby("data", sort=False))
+    figure, axes = plt.subplots(
+        1, len(groups), figsize=(2.1 * len(groups), 2.4), sharey=True, layout="constrained", dpi=_DPI
+    )
+    for ax, (data, some) in zip(np.atleast_1d(axes), groups, strict=True):
+        kind = data.split()[0]
+        colour = COLOURS[kind if kind in COLOURS else "experimental"]
+        ax.axvspan(0, DOUBTFUL, color="0.93", lw=0)
+        ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, zorder=1)
+        ax.scatter(some["expected_iou"], some["iou"], s=9, color=colour, alpha=0.6, lw=0)
+        order = some["expected_iou"].corr(some["iou"], method="spearman")
+        ax.set_title(f"{data}, n = {len(some)}\nrank correlation {order:.2f}", fontsize=_FONT)
+        ax.set_xlabel("expected IoU", fontsize=_FONT)
+        ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        ax.tick_params(labelsize=_SMALL)
+    np.atleast_1d(axes)[0].set_ylabel("true IoU", fontsize=_FONT)
     return figure
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 from skimage.measure import label
 from skimage.morphology import h_maxima
-from skimage.segmentation import watershed
+from skimage.segmentation import relabel_sequential, watershed
 
-__all__ = ["relative_distance", "separate"]
+from temlib.micrographs import as_array, pixel_size_of, with_axes_of
+
+__all__ = ["relative_distance", "separate_particles"]
 
 _STEPS = 100  # levels that the distance is rounded to: h_maxima is much faster on integers
 
 
-def separate(maps: np.ndarray, threshold: float = 0.5, depth: float = 0.1) -> np.ndarray:
-    """Give each particle a number.
+def separate_particles(
+    mask_or_maps: Any,
+    *,
+    threshold: float = 0.5,
+    depth: float = 0.1,
+    smallest: float = 0.0,
+    pixel_size_nm: float | tuple[float, float] | None = None,
+) -> Any:
+    """Give each particle a number, touching and overlapping ones apart.
 
     Watershed from the maxima of a height: two maxima belong to two particles when it falls by
     ``depth`` at least between them. The height is the mean of the distance that the network says,
@@ -24,23 +35,40 @@ def separate(maps: np.ndarray, threshold: float = 0.5, depth: float = 0.1) -> np
 
     Parameters
     ----------
-    maps : float array of shape (height, width, 2), in [0, 1]
-        Probability of *particle*, and distance to the particle's edge over its largest; see
-        :meth:`temlib.Segmenter.maps`.
+    mask_or_maps : signal or array of shape (height, width), or float array of shape (height, width, 2)
+        A mask, bool or 0 and anything else; or what a segmenter says, in [0, 1]: probability of
+        *particle*, and distance to the particle's edge over its largest (:meth:`temlib.Segmenter.maps`).
     threshold : float
-        Probability above which a pixel belongs to a particle.
+        Probability above which a pixel belongs to a particle; a mask has none.
     depth : float
-        Of the valley between two particles.
+        Of the valley between two particles, where their summits have a height of 1.
+    smallest : float
+        Equivalent diameter below which a particle is left out, in nm where the pixel size is known, in
+        px otherwise.
+    pixel_size_nm : float or (float, float), optional
+        Edge of a pixel [nm], or its height and width; otherwise that of the signal.
 
     Returns
     -------
-    int32 array of shape (height, width)
+    int32 array of shape (height, width), a signal for a signal
         1, 2, ... for the particles, 0 for background.
     """
-    mask = maps[..., 0] > threshold
+    array = as_array(mask_or_maps) if np.ndim(getattr(mask_or_maps, "data", mask_or_maps)) == 2 else mask_or_maps
+    mask = array != 0 if array.ndim == 2 else array[..., 0] > threshold
+    size = pixel_size_of(mask_or_maps) if pixel_size_nm is None else np.broadcast_to(pixel_size_nm, 2)
+    labels = _watershed(mask, relative_distance(mask), None if array.ndim == 2 else array[..., 1], depth)
+    if smallest > 0:
+        area = np.bincount(labels.ravel()) * (1 if size is None else float(size[0] * size[1]))
+        labels[np.sqrt(4 * area / np.pi)[labels] < smallest] = 0
+        labels = relabel_sequential(labels)[0].astype(np.int32)
+    return with_axes_of(mask_or_maps, labels, "particles") if array.ndim == 2 else labels
+
+
+def _watershed(mask: np.ndarray, within: np.ndarray, said: np.ndarray | None, depth: float) -> np.ndarray:
+    """Cut a mask where the height falls between two maxima."""
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    distance = (maps[..., 1] + relative_distance(mask)) / 2
+    distance = within if said is None else (said + within) / 2
     height = np.where(mask, np.rint(_STEPS * distance), 0).astype(np.uint8)
     summits = h_maxima(height, max(1, round(_STEPS * depth))).astype(bool) & mask
     parts = label(mask, connectivity=1)

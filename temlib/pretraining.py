@@ -5,35 +5,45 @@ is learned from; the scores on labelled validation micrographs that are logged o
 between states of one training, and that is said on the model card.
 
     python -m temlib.pretraining FOLDER [--steps N] [--seed N]
+    python -m temlib.pretraining FOLDER --bundle
 
-Goes on where it was stopped; writes FOLDER/bundled.keras and FOLDER/log.csv.
+The first goes on where it was stopped and writes FOLDER/best.keras and FOLDER/log.csv. The second
+calibrates its trust, puts it into the package, and scores it: temlib/data/measured/bundled.csv.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from temlib import datasets, synthetic, unet
 from temlib.backend import start_keras
-from temlib.micrographs import normalise
+from temlib.datasets import CARRIED
+from temlib.labels import otsu_mask
+from temlib.micrographs import normalise, write_atomically
+from temlib.particles import separate_particles
 from temlib.progress import progress_bar
-from temlib.scores import iou
-from temlib.segmentation import Segmenter
+from temlib.scores import iou, particle_f1
+from temlib.segmentation import Segmenter, load_segmenter
 from temlib.training import cross_entropy_and_dice
+from temlib.trust import Trust, agreement
 from temlib.views import Augmentation, change_grey, scale_for, truth_maps, views
 
 if TYPE_CHECKING:
+    import h5py
     import keras
 
-__all__ = ["Recipe", "pretrain"]
+__all__ = ["Recipe", "bundle", "halve_precision", "pretrain"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ def pretrain(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -
             losses = []
             if scores["emps"] == max(row["emps"] for row in rows):
                 segmenter.history = rows.copy()
-                segmenter.save(folder / "bundled.keras", overwrite=True)
+                segmenter.save(folder / "best.keras", overwrite=True)
             learner.save(state)
             pd.DataFrame(rows).to_csv(log, index=False, float_format="%.4f")
             bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
@@ -183,13 +193,97 @@ def score(segmenter: Segmenter, micrographs: list[datasets.Annotated]) -> float:
     return float(np.mean([iou(segmenter(m.image), m.mask) for m in micrographs]))
 
 
+def bundle(folder: Path, synthetic_micrographs: int = 150) -> pd.DataFrame:
+    """Put the best segmenter into the package, with its trust calibrated; score it.
+
+    Calibrated on synthetic micrographs of another seed and on the training and validation
+    micrographs of ``simulated``, both of exact truth.
+
+    Returns
+    -------
+    DataFrame
+        A row for each micrograph: ``data``, ``split``, ``name``, ``agreement``, ``expected_iou``,
+        and ``iou``, ``otsu`` and ``f1``.
+    """
+    segmenter = load_segmenter(folder / "best.keras")
+    drawn = {
+        mode: synthetic.sample(mode, synthetic_micrographs, 10**6, workers=2) for mode in ("bright_field", "dark_field")
+    }
+    rows = [
+        {"data": f"synthetic {mode}", "split": "", "name": m.name} | scores(segmenter, m.image, m.label_array)
+        for mode, some in drawn.items()
+        for m in islice(some, synthetic_micrographs if mode == "bright_field" else synthetic_micrographs // 3)
+    ]
+    for data, splits in {"simulated": ("train", "validation", "test"), "emps": ("validation", "test")}.items():
+        for split in splits:
+            rows += [
+                {"data": data, "split": split, "name": m.name} | scores(segmenter, m.image, m.labels.data)
+                for m in of_split(data, split)
+            ]
+    table = pd.DataFrame(rows)
+    calibrates = (table["data"] == "synthetic bright_field") | (
+        (table["data"] == "simulated") & (table["split"] != "test")
+    )
+    segmenter.trust = Trust.calibrate(*table.loc[calibrates, ["agreement", "iou"]].to_numpy().T)
+    table.insert(4, "expected_iou", table["agreement"].map(segmenter.trust))
+    full = segmenter.save(folder / "calibrated.keras", overwrite=True)
+    write_atomically(unet.BUNDLED, lambda path: halve_precision(full, path))
+    write_atomically(
+        CARRIED / "measured" / "bundled.csv", lambda path: table.to_csv(path, index=False, float_format="%.4f")
+    )
+    return table
+
+
+def scores(segmenter: Segmenter, image: Any, labels: np.ndarray) -> dict[str, float]:
+    """Score mask and particles of one micrograph."""
+    maps = segmenter.maps(image)
+    return {
+        "agreement": agreement(maps[..., 0]),
+        "iou": iou(maps[..., 0] > segmenter.threshold, labels != 0),
+        "otsu": iou(otsu_mask(image), labels != 0),
+        "f1": particle_f1(separate_particles(maps, threshold=segmenter.threshold), labels),
+    }
+
+
+def halve_precision(segmenter: Path, path: Path) -> None:
+    """Write a saved segmenter again with its weights in float16, compressed; Keras reads them as float32."""
+    import h5py
+
+    with zipfile.ZipFile(segmenter) as full, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as half:
+        for member in full.namelist():
+            content = full.read(member)
+            if member.endswith(".h5"):
+                target = io.BytesIO()
+                with h5py.File(io.BytesIO(content)) as source, h5py.File(target, "w") as file:
+                    source.visititems(lambda name, item, file=file: _copy(item, name, file))
+                    file.attrs.update(source.attrs)
+                content = target.getvalue()
+            half.writestr(zipfile.ZipInfo(member), content, zipfile.ZIP_DEFLATED)
+
+
+def _copy(item: h5py.Group | h5py.Dataset, name: str, file: h5py.File) -> None:
+    """Copy one member of an HDF5 file, numbers of single precision as half."""
+    if hasattr(item, "dtype"):
+        data = item[()]
+        copied = file.create_dataset(name, data=data.astype(np.float16) if item.dtype == np.float32 else data)
+    else:
+        copied = file.require_group(name)
+    copied.attrs.update(item.attrs)
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--bundle", action="store_true", help="put the best state into the package")
     arguments = parser.parse_args()
+    if arguments.bundle:
+        groups = bundle(arguments.folder).groupby(["data", "split"])
+        means = groups[["iou", "otsu", "f1", "expected_iou"]].agg(["mean", "median"])
+        sys.stdout.write(f"{means.round(3).to_string()}\n")
+        return
     pretrain(arguments.folder, Recipe(seed=arguments.seed, steps=arguments.steps))
 
 

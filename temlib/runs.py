@@ -50,7 +50,7 @@ class Run:
     data : str
         Data set, a key of :data:`temlib.datasets.DATASETS`.
     encoder : str
-        ``"random"``, ``"imagenet"`` or the path of a weights file.
+        ``"bundled"``, ``"imagenet"``, ``"random"`` or the path of a weights file.
     seed : int
         Of everything that is drawn in this run, the data set and its split excepted.
     root : path
@@ -65,15 +65,20 @@ class Run:
     @property
     def name(self) -> str:
         """Data set and encoder, and the seed where it is not the usual one."""
-        encoder = self.encoder if self.weights in (None, "imagenet") else Path(self.encoder).name.split(".")[0]
+        encoder = (
+            self.encoder if self.weights in (None, "bundled", "imagenet") else Path(self.encoder).name.split(".")[0]
+        )
         return f"{self.data}-{encoder}" + ("" if self.seed == DEFAULT_SEED else f"-seed{self.seed}")
 
     @property
     def caption(self) -> str:
         """What every figure of this run says of it."""
-        kind = {None: "random weights", "imagenet": "ImageNet weights"}.get(
-            self.weights, f"weights {Path(self.encoder).name}"
-        )
+        kinds = {
+            None: "random weights",
+            "bundled": "weights from synthetic micrographs",
+            "imagenet": "ImageNet weights",
+        }
+        kind = kinds.get(self.weights, f"weights {Path(self.encoder).name}")
         return f"Data: {self.data}. Encoder: MobileNet, {kind}, frozen. Seed {self.seed}. temlib {version('temlib')}"
 
     @property

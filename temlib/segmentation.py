@@ -17,7 +17,7 @@ from temlib import prediction
 from temlib.backend import start_keras
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, with_axes_of, write_atomically
-from temlib.particles import separate
+from temlib.particles import separate_particles
 from temlib.trust import DOUBTFUL, Trust, agreement
 from temlib.unet import BUNDLED
 from temlib.views import resize
@@ -136,7 +136,7 @@ class Segmenter:
         return with_axes_of(image, probability > self.threshold, "mask")
 
     def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
-        """Give each particle a number, touching ones apart (see :func:`temlib.particles.separate`).
+        """Give each particle a number, touching ones apart (see :func:`temlib.particles.separate_particles`).
 
         A segmenter that learned from masks alone, which do not tell particles apart, does not either.
 
@@ -144,7 +144,9 @@ class Segmenter:
         -------
         int32 of the image's shape, 0 is background; a signal for a signal
         """
-        return with_axes_of(image, separate(self.maps(image, scale, tile), self.threshold), "particles")
+        return with_axes_of(
+            image, separate_particles(self.maps(image, scale, tile), threshold=self.threshold), "particles"
+        )
 
     def expected_iou(self, probability: Any) -> float | None:
         """Give the IoU to expect of the mask of a probability map; None where that was not calibrated.

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temlib.particles import relative_distance, separate
+from temlib.micrographs import micrograph, pixel_size_of
+from temlib.particles import relative_distance, separate_particles
 from temlib.scores import particle_f1
 from temlib.views import truth_maps
 from tests.conftest import disc
@@ -14,7 +15,7 @@ def test_touching_discs_are_told_apart():
     labels = np.zeros(shape, int)
     for number, (y, x, r) in enumerate([(40, 40, 20), (40, 79, 20), (75, 60, 20), (90, 150, 15)], start=1):
         labels[disc(shape, (y, x), r) & (labels == 0)] = number
-    found = separate(truth_maps(labels))
+    found = separate_particles(truth_maps(labels))
     assert found.dtype == np.int32
     assert found.max() == 4
     assert particle_f1(found, labels) == 1
@@ -25,15 +26,32 @@ def test_rods_lying_side_by_side_are_told_apart():
     labels = np.zeros((100, 100), int)
     for i in range(4):
         labels[10 + 14 * i : 24 + 14 * i, 10:90] = i + 1
-    assert particle_f1(separate(truth_maps(labels)), labels) == 1
+    assert particle_f1(separate_particles(truth_maps(labels)), labels) == 1
 
 
 def test_overlapping_discs_are_told_apart_where_the_network_says_nothing():
     mask = disc((80, 120), (40, 40), 22) | disc((80, 120), (40, 78), 22)
     for nothing in (0, 0.5, 1):
-        found = separate(np.stack([mask, np.full(mask.shape, nothing)], axis=-1).astype(np.float32))
+        found = separate_particles(np.stack([mask, np.full(mask.shape, nothing)], axis=-1).astype(np.float32))
         assert found.max() == 2
         assert found[40, 40] != found[40, 78]
+
+
+def test_a_mask_is_enough_and_keeps_its_axes():
+    mask = disc((80, 120), (40, 40), 22) | disc((80, 120), (40, 78), 22)
+    found = separate_particles(micrograph(mask.astype(np.uint8), 0.5))
+    assert pixel_size_of(found) == (0.5, 0.5)
+    np.testing.assert_array_equal(found.data, separate_particles(mask))
+    assert found.data.max() == 2
+
+
+def test_small_particles_are_left_out_in_nm_where_the_pixel_size_is_known():
+    mask = disc((80, 120), (40, 30), 20) | disc((80, 120), (40, 90), 8)
+    assert separate_particles(mask, smallest=15).max() == 2
+    assert separate_particles(mask, smallest=17).max() == 1
+    assert separate_particles(mask, smallest=7, pixel_size_nm=0.5).max() == 2
+    assert separate_particles(micrograph(mask.astype(np.uint8), 0.5), smallest=9).data.max() == 1
+    assert separate_particles(mask, smallest=1000).max() == 0
 
 
 def test_relative_distance_is_one_in_the_middle_of_each_part():
@@ -52,14 +70,14 @@ def test_one_particle_with_a_ragged_distance_stays_one():
     labels[0, 0] = 2
     maps = truth_maps(labels)
     maps[..., 1] = np.clip(maps[..., 1] + np.random.default_rng(0).uniform(-0.06, 0.06, labels.shape), 0, 1)
-    assert separate(maps).max() == 2
+    assert separate_particles(maps).max() == 2
 
 
 def test_without_a_distance_each_connected_part_is_a_particle():
     mask = disc((60, 60), (20, 20), 10) | disc((60, 60), (45, 45), 8)
     maps = np.stack([mask, np.zeros_like(mask)], axis=-1).astype(np.float32)
-    assert separate(maps).max() == 2
-    assert not separate(0 * maps).any()
+    assert separate_particles(maps).max() == 2
+    assert not separate_particles(0 * maps).any()
 
 
 @settings(max_examples=30, deadline=None)
@@ -67,7 +85,7 @@ def test_without_a_distance_each_connected_part_is_a_particle():
 def test_numbers_run_from_one_and_cover_the_mask(seed):
     rng = np.random.default_rng(seed)
     maps = rng.random((rng.integers(1, 40), rng.integers(1, 40), 2)).astype(np.float32)
-    found = separate(maps)
+    found = separate_particles(maps)
     np.testing.assert_array_equal(found > 0, maps[..., 0] > 0.5)
     assert set(np.unique(found)) - {0} == set(range(1, found.max() + 1))
 

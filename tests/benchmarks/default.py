@@ -24,7 +24,7 @@ from sklearn.model_selection import GroupKFold
 
 import temlib
 from temlib import datasets
-from temlib.particles import relative_distance, separate
+from temlib.particles import relative_distance, separate_particles
 from temlib.runs import MEASURED
 from temlib.scores import iou, particle_f1
 from temlib.views import Augmentation, resize
@@ -101,7 +101,8 @@ def scores(maps: np.ndarray, labels: object) -> dict[str, float]:
     within = relative_distance(mask)
     said = {"f1": maps[..., 1], "f1_mask_only": within, "f1_network_only": 2 * maps[..., 1] - within}
     return {"iou": iou(mask, truth != 0)} | {
-        name: particle_f1(separate(np.stack([maps[..., 0], distance], -1)), truth) for name, distance in said.items()
+        name: particle_f1(separate_particles(np.stack([maps[..., 0], distance], -1)), truth)
+        for name, distance in said.items()
     }
 
 

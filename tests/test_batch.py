@@ -1,0 +1,124 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage.measure import label
+
+import temlib
+from temlib import batch, cli
+from temlib.exchange import load_labels
+from temlib.micrographs import micrograph
+from tests.conftest import disc
+
+CENTRES = [(30, 30), (70, 90), (30, 120)]
+
+
+class Threshold:
+    """A segmenter that takes for particles what is dark."""
+
+    threshold, trust = 0.5, None
+
+    class model:  # noqa: N801
+        @staticmethod
+        def get_weights():
+            return [np.zeros(3)]
+
+    def maps(self, image, scale="auto"):
+        dark = np.asarray(image.data) < 0.5
+        return np.stack([dark, dark], axis=-1).astype(np.float32)
+
+    def expected_iou(self, probability):
+        return 0.25
+
+
+@pytest.fixture
+def folder(tmp_path):
+    image = np.ones((100, 150), np.float32)
+    for centre in CENTRES:
+        image[disc(image.shape, centre, 12)] = 0
+    temlib.save_micrograph(micrograph(image, 0.5), tmp_path / "in" / "a.tif")
+    temlib.save_micrograph(micrograph(image), tmp_path / "in" / "b.hspy")
+    (tmp_path / "in" / "notes.txt").write_text("no micrograph")
+    return tmp_path
+
+
+def test_each_micrograph_gets_mask_labels_table_and_overlay(folder):
+    done = batch.segment_files(batch.files_in([folder / "in"]), folder / "out", Threshold(), progress=False)
+    assert list(done.micrographs["particles"]) == [3, 3]
+    assert list(done.failed) == [str(folder / "in" / "notes.txt")]
+    assert "notes.txt" in done.failed[str(folder / "in" / "notes.txt")]
+    mask = np.asarray(Image.open(folder / "out" / "a_mask.png"))
+    assert set(np.unique(mask)) == {0, 255}
+    labels = load_labels(folder / "out" / "a_labels.tif")
+    np.testing.assert_array_equal(labels > 0, mask > 0)
+    assert temlib.pixel_size_of(temlib.load_micrograph(folder / "out" / "a_labels.tif")) == pytest.approx((0.5, 0.5))
+    table = pd.read_csv(folder / "out" / "a_particles.csv")
+    np.testing.assert_allclose(table["equivalent_diameter_nm"], 12, rtol=0.02)
+    assert "equivalent_diameter_px" in pd.read_csv(folder / "out" / "b_particles.csv")
+    picture = np.asarray(Image.open(folder / "out" / "a_overlay.png")).astype(int)
+    coloured = np.ptp(picture, axis=-1) > 50
+    assert label(coloured).max() == 3
+    assert not (coloured & (mask == 0)).any()
+    assert len(pd.read_csv(folder / "out" / "particles.csv")) == 6
+    record = json.loads((folder / "out" / "a_report.json").read_text())
+    assert record["pixel_size_source"] == "file"
+    assert not (folder / "out" / "distribution.csv").exists()  # a is in nm, b in px
+
+
+def test_particles_of_a_batch_have_one_distribution(folder):
+    done = batch.segment_files(
+        [folder / "in" / "b.hspy"], folder / "out", Threshold(), pixel_size_nm=2.0, progress=False
+    )
+    table = pd.read_csv(folder / "out" / "distribution.csv", index_col="statistic")
+    assert table.loc["median", "value"] == pytest.approx(done.particles["equivalent_diameter_nm"].median(), rel=1e-5)
+    assert json.loads((folder / "out" / "b_report.json").read_text())["pixel_size_source"] == "given"
+
+
+def test_a_second_run_does_what_is_new_alone(folder, monkeypatch):
+    files = batch.files_in([folder / "in" / "a.tif"])
+    batch.segment_files(files, folder / "out", Threshold(), progress=False)
+    before = (folder / "out" / "a_mask.png").stat().st_mtime_ns
+    again = batch.segment_files(batch.files_in([folder / "in"]), folder / "out", Threshold(), progress=False)
+    assert again.skipped == 1
+    assert (folder / "out" / "a_mask.png").stat().st_mtime_ns == before
+    assert list(again.micrographs["micrograph"]) == ["a", "b"]
+    batch.segment_files(files, folder / "out", Threshold(), progress=False, overwrite=True)
+    assert (folder / "out" / "a_mask.png").stat().st_mtime_ns > before
+
+
+def test_results_of_other_settings_are_not_mixed(folder):
+    files = batch.files_in([folder / "in" / "a.tif"])
+    batch.segment_files(files, folder / "out", Threshold(), progress=False)
+    with pytest.raises(temlib.TemlibError, match="other settings"):
+        batch.segment_files(files, folder / "out", Threshold(), scale=2.0, progress=False)
+    assert json.loads((folder / "out" / "settings.json").read_text())["scale"] == "auto"
+
+
+def test_files_of_one_name_are_told_apart_or_refused(folder):
+    (folder / "in" / "a.png").write_bytes(b"")
+    (folder / "other").mkdir()
+    (folder / "other" / "a.tif").write_bytes(b"")
+    done = batch.segment_files(
+        [folder / "in" / "a.tif", folder / "in" / "a.png"], folder / "out", Threshold(), progress=False
+    )
+    assert list(done.micrographs["micrograph"]) == ["a_tif"]
+    with pytest.raises(temlib.TemlibError, match="have one name"):
+        batch.segment_files([folder / "in" / "a.tif", folder / "other" / "a.tif"], folder / "out2", Threshold())
+    (folder / "empty").mkdir()
+    with pytest.raises(temlib.TemlibError, match="no files there"):
+        batch.files_in([folder / "empty"])
+
+
+def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeypatch, capsys):
+    monkeypatch.setattr("temlib.segmentation.load_segmenter", lambda path, runtime: Threshold())
+    command = ["segment", str(folder / "in"), "--out", str(folder / "out")]
+    assert cli.main(command) == 1
+    said = capsys.readouterr()
+    assert "2 segmented, 0 done before, 1 failed" in said.out
+    assert "notes.txt" in said.err
+    assert "a.tif: doubtful, expect an IoU of 0.25" in said.err
+    (folder / "in" / "notes.txt").unlink()
+    assert cli.main(command) == 0
+    assert "0 segmented, 2 done before, 0 failed" in capsys.readouterr().out

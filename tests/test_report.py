@@ -1,0 +1,168 @@
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib_scalebar.scalebar import ScaleBar
+from PIL import Image
+
+import temlib
+from temlib.distribution import size_distribution
+from temlib.figures import COLOURS
+from temlib.measurement import measure_particles
+from temlib.micrographs import micrograph
+from temlib.report import report_figure, report_record, save_report
+from tests.conftest import disc
+
+mpl.use("Agg")
+
+RADII = (4, 5, 6, 7, 8, 9)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    mpl.pyplot.close("all")
+
+
+@pytest.fixture
+def labels():
+    """Six whole discs and one that the frame cuts."""
+    array = np.zeros((60, 110), np.int32)
+    for number, radius in enumerate(RADII, start=1):
+        array[disc(array.shape, (15 + 30 * (number % 2), 14 * number - 2), radius)] = 10 * number
+    array[disc(array.shape, (0, 100), 5)] = 99
+    return array
+
+
+@pytest.fixture
+def image(labels):
+    return micrograph(np.random.default_rng(0).normal(size=labels.shape) - 5 * (labels > 0), 0.5, "gold 7")
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(mpl.text.Text)]
+
+
+def statistics(figure):
+    (table,) = figure.findobj(mpl.table.Table)
+    cells = {place: cell.get_text().get_text() for place, cell in table.get_celld().items()}
+    return {cells[row, 0]: [cells[row, 1], cells[row, 2]] for row, column in sorted(cells) if column == 0}
+
+
+def outlines_of(figure):
+    found = [artist for artist in figure.axes[0].collections if isinstance(artist, LineCollection)]
+    return {mpl.colors.to_hex(lines.get_color()[0]).upper(): len(lines.get_segments()) for lines in found}
+
+
+def test_axes_are_labelled_with_units_and_numbers_are_those_of_the_distribution(image, labels):
+    table = measure_particles(labels, image)
+    distribution = size_distribution(table)
+    figure = report_figure(image, labels, table, distribution)
+    words = texts(figure)
+    assert {"equivalent diameter [nm]", "number of particles", "circularity", "gold 7"} <= set(words)
+    sizes = np.sqrt(4 * np.array([(labels == 10 * n).sum() for n in range(1, 7)]) * 0.25 / np.pi)
+    median, mean, spread = np.median(sizes), sizes.mean(), sizes.std(ddof=1)
+    cells = statistics(figure)
+    assert cells["equivalent diameter, by number"] == ["value [nm]", "95 % interval [nm]"]
+    assert list(cells)[1:] == ["N", "median", "mean", "standard deviation", "d10", "d90"]
+    assert cells["N"] == ["6", ""]
+    assert [cells[name][0] for name in list(cells)[2:5]] == [f"{value:.2f}" for value in (median, mean, spread)]
+    low, high = distribution.median.low, distribution.median.high
+    assert cells["median"][1] == f"{low:.2f} to {high:.2f}"
+    assert f"median {median:.2f} nm, 95 % interval {low:.2f} to {high:.2f} nm" in words
+    assert any(word.startswith("log-normal fit") for word in words)
+    assert figure.axes[2].collections[0].get_offsets().shape == (6, 2)
+
+
+def test_what_is_counted_and_what_is_left_out_is_drawn(image, labels):
+    table = measure_particles(labels, image)
+    assert outlines_of(report_figure(image, labels, table)) == {COLOURS["TL"]: 6, COLOURS["particle stroke"]: 1}
+    large = table[table["area_nm2"] > 25]
+    figure = report_figure(image, labels, large)
+    assert outlines_of(figure) == {COLOURS["TL"]: 4, COLOURS["particle stroke"]: 3}
+    assert {"4 counted", "3 left out"} <= set(texts(figure))
+    everything = size_distribution(table, edge_particles=True)
+    assert outlines_of(report_figure(image, labels, table, everything)) == {COLOURS["TL"]: 7}
+
+
+def test_scale_bar_where_the_pixel_size_is_known_and_pixels_where_not(image, labels):
+    figure = report_figure(image, labels, measure_particles(labels, image))
+    assert [bar.dx for bar in figure.findobj(ScaleBar)] == [0.5]
+    plain = report_figure(image.data, labels, measure_particles(labels))
+    assert not plain.findobj(ScaleBar)
+    assert {"pixel size unknown", "equivalent diameter [px]"} <= set(texts(plain))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_particles_make_a_page_too(image, labels, n):
+    few = np.where(labels <= 10 * n, labels, 0)
+    table = measure_particles(few, image)
+    figure = report_figure(image, few, table)
+    figure.canvas.draw()
+    assert any("two particles at least" in word for word in texts(figure)) == (n < 2)
+    record = report_record(image, few, table)
+    assert record["particles"]["counted"] == n
+    assert (record["size_distribution"] is None) == (n < 2)
+
+
+def test_nothing_is_cut_off_and_panels_do_not_overlap(image, labels):
+    figure = report_figure(image, labels, measure_particles(labels, image))
+    figure.canvas.draw()
+    page = figure.bbox
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert all(page.x0 <= b.x0 and b.x1 <= page.x1 and page.y0 <= b.y0 and b.y1 <= page.y1 for b in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_the_record_states_what_the_numbers_depend_on(image, labels):
+    table = measure_particles(labels, image)
+    record = report_record(
+        image,
+        labels,
+        table[table["area_nm2"] > 25],
+        model="bundled",
+        threshold=0.5,
+        pixel_size_source="scale bar",
+        exclusions=["area of 25 nm2 or less"],
+    )
+    assert record["temlib"] == temlib.__version__
+    assert (record["micrograph"], record["shape_px"]) == ("gold 7", [60, 110])
+    assert (record["pixel_size_nm"], record["pixel_size_source"]) == ([0.5, 0.5], "scale bar")
+    assert (record["model"], record["threshold"]) == ("bundled", 0.5)
+    assert record["exclusions"] == ["area of 25 nm2 or less", "touches the edge of the image"]
+    assert record["particles"] == {"found": 7, "counted": 4, "left_out": 3}
+    assert record["size_distribution"]["n"] == 4
+    everything = report_record(image, labels, table, size_distribution(table, edge_particles=True))
+    assert everything["exclusions"] == []
+    assert everything["particles"] == {"found": 7, "counted": 7, "left_out": 0}
+    plain = report_record(image.data, labels, measure_particles(labels))
+    assert (plain["pixel_size_nm"], plain["pixel_size_source"]) == (None, None)
+    assert plain["size_distribution"]["column"] == "equivalent_diameter_px"
+
+
+def test_page_and_record_are_saved_and_agree(image, labels, tmp_path):
+    table = measure_particles(labels, image)
+    stem = tmp_path / "new" / "gold 7.dm4"
+    files = save_report(stem, image, labels, table, threshold=0.5)
+    assert [file.name for file in files] == ["gold 7.dm4.png", "gold 7.dm4.pdf", "gold 7.dm4.json"]
+    assert sorted(file.name for file in stem.parent.iterdir()) == sorted(file.name for file in files)
+    assert json.loads(files[2].read_text()) == report_record(image, labels, table, threshold=0.5)
+    assert Image.open(files[0]).size[0] == pytest.approx(8.27 * 150, abs=1)
+    assert not mpl.pyplot.get_fignums(), "the figure is closed"
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(temlib.MicrographError, match=r"gold 7\.dm4\.png: exists already; pass overwrite=True"):
+        save_report(stem, image, labels, table)
+    save_report(stem, image, labels, table, threshold=0.5, overwrite=True)
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_labels_of_another_micrograph_are_refused(image, labels, tmp_path):
+    table = measure_particles(labels, image)
+    for make in (report_figure, report_record):
+        with pytest.raises(temlib.MicrographError, match="pass those of one micrograph"):
+            make(image, labels[:-1], table)
+    with pytest.raises(temlib.MicrographError, match="pass those of one micrograph"):
+        save_report(tmp_path / "a", image, labels[:-1], table)
+    assert not list(tmp_path.iterdir())

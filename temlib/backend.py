@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -67,8 +68,14 @@ def graph(model: keras.Model) -> Any:
     """Give a model in inference mode as a TensorFlow function of one signature, for images of any size."""
     import tensorflow as tf
 
+    tf.get_logger().addFilter(_no_note_on_retracing)
     signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32)]
     return tf.function(lambda x: model(x, training=False), input_signature=signature, jit_compile=False)
+
+
+def _no_note_on_retracing(record: logging.LogRecord) -> bool:
+    """Keep out TensorFlow's note that one line makes many graphs: here each is of another network."""
+    return "retracing" not in str(record.msg)
 
 
 @contextmanager

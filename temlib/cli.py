@@ -33,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
 
     figures = commands.add_parser(
         "figures",
-        help="regenerate figures 1 to 5 by running notebooks 01 to 05",
-        description="Run notebooks 01 to 05 and write figures, scores and provenance to figures/DATA-ENCODER/; "
+        help="regenerate figures 1 to 5 by running the notebooks",
+        description="Run notebooks 01 to 06 and write figures, scores and provenance to figures/DATA-ENCODER/; "
         "what an earlier run of the same name wrote there is replaced. Run it in a clone of temlib.",
     )
     figures.add_argument(
@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument(
         "--encoder",
-        default="random",
-        help="'bundled' (pre-trained by temlib on synthetic micrographs, needs nothing from outside), "
+        default="bundled",
+        help="'bundled' (default: pre-trained by temlib on synthetic micrographs, needs nothing from outside), "
         "'imagenet' (the paper's), 'random', or the path of a weights file",
     )
     figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")

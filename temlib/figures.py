@@ -37,11 +37,13 @@ __all__ = [
     "figure_3",
     "figure_4",
     "figure_5",
+    "labels_needed",
     "save_figure",
     "seeds",
     "show_micrograph",
     "show_micrographs",
     "show_steps",
+    "size_bias",
     "trust",
 ]
 
@@ -65,6 +67,7 @@ _WORDS = {
     "ML": "machine-learning label (ML)",
     "TL": "transfer learning (TL)",
 }
+_WAYS = ("#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#999999", "#CC79A7", "#000000")  # to learn, in a line each
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
 _FONT, _SMALL, _DPI, _SAVED_DPI = 8, 6, 110, 150
 
@@ -259,6 +262,70 @@ def seeds(scores: pd.DataFrame) -> Figure:
     _explain(
         figure, ["ML", "TL"], f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
     )
+    return figure
+
+
+def labels_needed(table: pd.DataFrame) -> Figure:
+    """Draw mean IoU over the number of labelled micrographs, a line for each way to learn.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What ``tests/benchmarks/labels.py`` measured: ``data``, ``method``, ``n``, ``seed`` and ``iou``.
+        Lines are means over seeds, bars reach from the least to the greatest.
+    """
+    sets, methods = list(table["data"].unique()), list(table["method"].unique())
+    colours = dict(zip(methods, _WAYS, strict=False))
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(7, 3), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
+    )
+    for ax, data in zip(axes[0], sets, strict=True):
+        for place, method in enumerate(methods):
+            rows = table[(table["data"] == data) & (table["method"] == method) & (table["n"] > 0)]
+            each = rows.groupby("n")["iou"].agg(["mean", "min", "max"])
+            shift = each.index * 1.02 ** (place - len(methods) / 2)  # so that bars do not hide one another
+            around = [each["mean"] - each["min"], each["max"] - each["mean"]]
+            ax.errorbar(shift, each["mean"], around, color=colours[method], marker="o", ms=3, lw=1.2, label=method)
+        without = table[(table["data"] == data) & (table["n"] == 0)]
+        for method, rows in without.groupby("method"):
+            ax.axhline(rows["iou"].mean(), color=colours[method], lw=0.8, ls="--", label="bundled, no label at all")
+        numbers = sorted(set(table.loc[table["data"] == data, "n"]) - {0})
+        ax.set_xscale("log")
+        ax.set_xticks(numbers, [str(n) for n in numbers], minor=False)
+        ax.minorticks_off()
+        ax.set_title(data, fontsize=_FONT)
+        ax.set_xlabel("labelled micrographs", fontsize=_FONT)
+        ax.tick_params(labelsize=_SMALL)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("mean IoU on validation", fontsize=_FONT)
+    axes[0, 0].legend(fontsize=_SMALL, frameon=False)
+    return figure
+
+
+def size_bias(table: pd.DataFrame) -> Figure:
+    """Draw how far measured median sizes lie from true ones, over particle size, dose and overlap.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What ``tests/benchmarks/sizes.py`` measured: ``varied`` names the column that a row varies, and for
+        ``true masks`` and ``network`` there are ``bias_percent`` and ``scatter_percent``.
+    """
+    words = {"diameter_px": "diameter [px]", "dose": "dose [electrons / nm²]", "overlap": "overlap of neighbours"}
+    figure, axes = plt.subplots(1, len(words), figsize=(7, 2.4), sharey=True, layout="constrained", dpi=_DPI)
+    for ax, (varied, word) in zip(axes, words.items(), strict=True):
+        rows = table[table["varied"] == varied]
+        ax.axhspan(-2, 2, color="0.93", lw=0)
+        for kind, colour in (("true masks", COLOURS["truth"]), ("network", COLOURS["TL"])):
+            bias, scatter = rows[f"{kind} bias_percent"], rows[f"{kind} scatter_percent"]
+            ax.errorbar(rows[varied], bias, scatter, color=colour, marker="o", ms=3, lw=1, capsize=2, label=kind)
+        if varied != "overlap":
+            ax.set_xscale("log")
+        ax.set_xlabel(word, fontsize=_FONT)
+        ax.tick_params(labelsize=_SMALL)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("median diameter: found - true [%]", fontsize=_FONT)
+    axes[0].legend(fontsize=_SMALL, frameon=False)
     return figure
 
 

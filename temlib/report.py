@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["report_figure", "report_record", "save_report"]
+__all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
 _WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.5  # of an A4 page and its parts [inch]
@@ -77,6 +77,45 @@ def report_figure(
     _draw_sizes(axes["sizes"], counted, distribution)
     _draw_shapes(axes["shapes"], counted)
     _draw_statistics(axes["statistics"], len(counted), distribution)
+    return figure
+
+
+def contact_sheet(image: Any, labels: Any, groups: pd.Series, table: pd.DataFrame, columns: int = 8) -> Figure:
+    """Show some particles of each group of shapes, each in a frame of its own size.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        The micrograph.
+    labels : signal or int array of the same shape
+        Particles.
+    groups : Series
+        A group for each row of ``table``, as :func:`temlib.measurement.shape_groups` gives it.
+    table : DataFrame
+        What :func:`temlib.measurement.measure_particles` gave.
+    columns : int
+        Particles to show of each group, at most: those of every so many in the table's order.
+    """
+    grey, numbers = as_array(image), as_array(labels)
+    kinds = [kind for kind in groups.cat.categories if (groups == kind).any()]
+    figure, axes = plt.subplots(
+        len(kinds), columns, figsize=(7, 0.95 * len(kinds)), squeeze=False, layout="constrained", dpi=_DPI
+    )
+    for row, kind in zip(axes, kinds, strict=True):
+        some = table[(groups == kind).to_numpy()]
+        some = some.iloc[np.unique(np.linspace(0, len(some) - 1, columns).astype(int))]
+        for ax in row:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(f"{kind}\n{(groups == kind).sum()}", fontsize=_FONT, rotation=0, ha="right", va="center")
+        for ax, particle in zip(row, some.itertuples(), strict=False):
+            margin = 3 + (particle.bottom_px - particle.top_px) // 8
+            box = np.s_[
+                max(particle.top_px - margin, 0) : particle.bottom_px + margin,
+                max(particle.left_px - margin, 0) : particle.right_px + margin,
+            ]
+            ax.imshow(grey[box], cmap="gray")
+            ax.contour(numbers[box] == particle.particle, [0.5], colors=_COUNTED, linewidths=0.8)
     return figure
 
 

@@ -36,6 +36,7 @@ NOTEBOOKS = (
     "03_machine_learning_labels",
     "04_train_mobilenet_unet",
     "05_reproduce_figures",
+    "06_measure_particles",
 )
 _KINDS = ("ML", "TL", "Otsu")
 _RECORDED = ("temlib", "tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "hyperspy")
@@ -43,7 +44,7 @@ _RECORDED = ("temlib", "tensorflow", "keras", "numpy", "scipy", "scikit-image", 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of notebooks 01 to 05.
+    """One run of notebooks 01 to 06.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class Run:
     """
 
     data: str = "simulated"
-    encoder: str = "random"
+    encoder: str = "bundled"
     seed: int = DEFAULT_SEED
     root: str | os.PathLike = ".."
 

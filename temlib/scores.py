@@ -78,8 +78,8 @@ def particle_scores(prediction: Any, labels: Any) -> pd.DataFrame:
 
     A mask does not tell touching particles apart, so each predicted pixel is first given to the
     true particle nearest to it; a particle's *piece* is what it gets that way, in so far as it hangs
-    together with the particle. Circularity is 4 pi area / perimeter^2 with Crofton's perimeter
-    (ISO 9276-6), of outlines as they are in the image.
+    together with the particle. Circularity is 4 pi area / perimeter^2 with Crofton's perimeter (the
+    square of what :func:`temlib.measure_particles` gives), of outlines as they are in the image.
 
     Parameters
     ----------

@@ -205,20 +205,24 @@ def _teach(
     validation: Labelled | None,
     progress: bool,
 ) -> None:
-    """Train decoders on features, all in one graph, so that both cores have work; keep the history."""
+    """Train decoders on the same batches of features, one after the other; keep the history.
+
+    In one graph they would take a sixth less time, but TensorFlow then gives other bytes each time.
+    """
     keras = start_keras()
-    inputs = team[0].inputs
-    learner = keras.Model(inputs, [decoder(inputs) for decoder in team])
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(truth) // batch_size))
-    learner.compile(keras.optimizers.Adam(rate), loss=[cross_entropy_and_dice] * len(team), jit_compile=False)
+    steps = epochs * -(-len(truth) // batch_size)
+    learners = [keras.Model(decoder.inputs, decoder.outputs) for decoder in team]  # saved without optimiser
+    for learner in learners:
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
     rng = np.random.default_rng(seed)
     with progress_bar(show=progress, total=epochs, desc="training the decoder") as bar:
         for epoch in range(epochs):
-            losses = [
-                learner.train_on_batch([maps[rows] for maps in features], [truth[rows]] * len(team), return_dict=True)
-                for rows in _order(len(truth), batch_size, rng)
-            ]
-            loss = float(np.mean([each["loss"] for each in losses])) / len(team)
+            losses = []
+            for rows in _order(len(truth), batch_size, rng):
+                batch, target = [maps[rows] for maps in features], truth[rows]
+                losses += [learner.train_on_batch(batch, target) for learner in learners]
+            loss = float(np.mean(losses))
             segmenter.history.append({"epoch": epoch + 1, "loss": loss} | _scored(segmenter, validation))
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
             bar.update()

@@ -146,3 +146,36 @@ def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():
         changes = [np.asarray(points.get_offsets())[:, 0].tolist() for points in ax.collections]
         assert changes == [pytest.approx([-0.2, -0.1])] * 3
     assert any("full: mean IoU 0.7" in text for text in texts(figure))
+
+
+def test_expected_iou_is_drawn_against_the_true_one():
+    rows = {
+        "data": ["emps", "emps", "emps", "simulated"],
+        "expected_iou": [0.2, 0.5, 0.9, 0.4],
+        "iou": [0.1, 0.6, 0.8, 0],
+    }
+    figure = figures.trust(pd.DataFrame(rows))
+    assert "emps, n = 3\nrank correlation 1.00" in [ax.get_title() for ax in figure.axes]
+    assert np.asarray(figure.axes[0].collections[0].get_offsets())[:, 1].tolist() == [0.1, 0.6, 0.8]
+
+
+def test_size_bias_is_drawn_over_what_was_varied():
+    rows = pd.DataFrame({"varied": ["diameter_px", "diameter_px", "dose", "overlap"], "diameter_px": [8, 16, 24, 24]})
+    rows = rows.assign(dose=[1e3, 1e3, 10, 1e3], overlap=[0, 0, 0, 0.3])
+    for kind in ("true masks", "network"):
+        rows[f"{kind} bias_percent"], rows[f"{kind} scatter_percent"] = [5, 1, -3, 2], 1
+    figure = figures.size_bias(rows)
+    assert [len(ax.lines[0].get_xdata()) for ax in figure.axes] == [2, 1, 1]
+    assert [ax.get_xscale() for ax in figure.axes] == ["log", "log", "linear"]
+
+
+def test_labels_needed_has_a_line_for_each_way_to_learn():
+    rows = [
+        {"data": "emps", "method": method, "n": n, "seed": seed, "iou": 0.5 + n / 100 + seed / 100}
+        for method, numbers in (("a", (0, 1, 5)), ("b", (1, 5)))
+        for n in numbers
+        for seed in (1, 2, 3)
+    ]
+    (axes,) = figures.labels_needed(pd.DataFrame(rows)).axes
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["bundled, no label at all", "a", "b"]
+    assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2

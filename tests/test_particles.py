@@ -54,6 +54,14 @@ def test_small_particles_are_left_out_in_nm_where_the_pixel_size_is_known():
     assert separate_particles(mask, smallest=1000).max() == 0
 
 
+def test_specks_are_left_out_unless_asked_for():
+    mask = disc((80, 120), (40, 30), 20) | disc((80, 120), (40, 90), 15) | disc((80, 120), (10, 110), 3)
+    assert separate_particles(mask).max() == 2
+    assert separate_particles(mask, specks=0.1).max() == 3
+    assert separate_particles(mask, specks=0).max() == 3
+    assert (separate_particles(mask)[disc(mask.shape, (10, 110), 3)] == 0).all()
+
+
 def test_relative_distance_is_one_in_the_middle_of_each_part():
     mask = disc((80, 120), (40, 30), 20) | disc((80, 120), (40, 90), 10)
     mask[0, :5] = True
@@ -70,7 +78,7 @@ def test_one_particle_with_a_ragged_distance_stays_one():
     labels[0, 0] = 2
     maps = truth_maps(labels)
     maps[..., 1] = np.clip(maps[..., 1] + np.random.default_rng(0).uniform(-0.06, 0.06, labels.shape), 0, 1)
-    assert separate_particles(maps).max() == 2
+    assert separate_particles(maps, specks=0).max() == 2
 
 
 def test_without_a_distance_each_connected_part_is_a_particle():
@@ -85,7 +93,7 @@ def test_without_a_distance_each_connected_part_is_a_particle():
 def test_numbers_run_from_one_and_cover_the_mask(seed):
     rng = np.random.default_rng(seed)
     maps = rng.random((rng.integers(1, 40), rng.integers(1, 40), 2)).astype(np.float32)
-    found = separate_particles(maps)
+    found = separate_particles(maps, specks=0)
     np.testing.assert_array_equal(found > 0, maps[..., 0] > 0.5)
     assert set(np.unique(found)) - {0} == set(range(1, found.max() + 1))
 

@@ -4,8 +4,10 @@ import pytest
 
 import temlib
 import temlib.datasets
-from temlib import pretraining
+from temlib import pretraining, synthetic, unet
 from temlib.pretraining import Recipe
+from temlib.runs import MEASURED
+from temlib.scores import iou
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +47,32 @@ def test_half_precision_is_read_as_the_same_network(small, tmp_path):
         assert b.dtype == np.float32
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
     assert half.history == full.history
+
+
+def test_the_card_says_what_was_measured():
+    table = pd.read_csv(MEASURED / "bundled.csv", keep_default_na=False)
+    segmenter = temlib.load_segmenter()
+    text = unet.BUNDLED.with_name("CARD.md").read_text()
+    assert text == pretraining.card(segmenter, table)
+    mean = table.query("data == 'emps' and split == 'test'")["iou"].mean()
+    assert f"| emps, test | 11 | {mean:.2f} (" in text
+    assert f"{segmenter.model.count_params():,} parameters" in text
+
+
+def test_the_bundled_segmenter_is_small_and_segments_what_it_has_never_seen():
+    assert unet.BUNDLED.stat().st_size < 8e6
+    segmenter = temlib.load_segmenter()
+    scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
+    m = synthetic.simulate(scene, seed=77)
+    assert iou(segmenter(m.image), m.mask) > 0.85
+    assert segmenter.expected_iou(segmenter.probability(m.image)) > 0.7
+    encoder = unet.encoder("bundled")
+    assert not encoder.trainable
+    for a, b in zip(encoder.get_weights(), segmenter.model.get_layer("encoder").get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_noise_is_not_trusted():
+    segmenter = temlib.load_segmenter()
+    noise = np.random.default_rng(0).normal(size=(256, 256))
+    assert segmenter.expected_iou(segmenter.probability(noise)) < 0.5

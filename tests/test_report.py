@@ -10,9 +10,9 @@ from PIL import Image
 import temlib
 from temlib.distribution import size_distribution
 from temlib.figures import COLOURS
-from temlib.measurement import measure_particles
+from temlib.measurement import measure_particles, shape_groups
 from temlib.micrographs import micrograph
-from temlib.report import report_figure, report_record, save_report
+from temlib.report import contact_sheet, report_figure, report_record, save_report
 from tests.conftest import disc
 
 mpl.use("Agg")
@@ -166,3 +166,12 @@ def test_labels_of_another_micrograph_are_refused(image, labels, tmp_path):
     with pytest.raises(temlib.MicrographError, match="pass those of one micrograph"):
         save_report(tmp_path / "a", image, labels[:-1], table)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_contact_sheet_has_a_row_for_each_group_that_is_there(image, labels):
+    table = measure_particles(labels, image)
+    groups = shape_groups(table)
+    figure = contact_sheet(image, labels, groups, table, columns=3)
+    kinds = [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()]
+    assert kinds == [f"{kind}\n{n}" for kind, n in groups.value_counts(sort=False).items() if n]
+    assert sum(bool(ax.images) for ax in figure.axes) == sum(min(n, 3) for n in groups.value_counts())

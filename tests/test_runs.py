@@ -15,7 +15,8 @@ def run(tmp_path):
 
 
 def test_names_tell_data_encoder_and_unusual_seeds(tmp_path):
-    assert temlib.Run().name == "simulated-random"
+    assert temlib.Run().name == "simulated-bundled"
+    assert temlib.Run(encoder="random").name == "simulated-random"
     assert temlib.Run("emps", "imagenet").name == "emps-imagenet"
     assert temlib.Run("emps", "imagenet", seed=7).name == "emps-imagenet-seed7"
     assert temlib.Run("simulated", str(tmp_path / "net.weights.h5")).name == "simulated-net"
@@ -27,7 +28,8 @@ def test_what_stands_for_the_experiment_is_called_by_its_name():
 
 
 def test_every_caption_names_the_encoder():
-    assert "random weights, frozen" in temlib.Run().caption
+    assert "weights from synthetic micrographs, frozen" in temlib.Run().caption
+    assert "random weights, frozen" in temlib.Run(encoder="random").caption
     assert "ImageNet weights, frozen" in temlib.Run(encoder="imagenet").caption
     assert "weights net.weights.h5, frozen" in temlib.Run(encoder="folder/net.weights.h5").caption
 
@@ -123,4 +125,4 @@ def test_a_failing_notebook_is_named_and_kept(monkeypatch, tmp_path, capsys):
     (tmp_path / "epochs.yml").write_text("01_load_micrographs: {n_train: many}")
     assert cli.main(["figures", "--root", str(tmp_path), "--parameters", str(tmp_path / "epochs.yml")]) == 2
     assert "01_load_micrographs.ipynb: TypeError" in capsys.readouterr().err
-    assert (tmp_path / "runs" / "simulated-random" / "notebooks" / "01_load_micrographs.ipynb").is_file()
+    assert (tmp_path / "runs" / "simulated-bundled" / "notebooks" / "01_load_micrographs.ipynb").is_file()

@@ -186,14 +186,14 @@ def pairs(split: str, n: int) -> Pairs:
     return [m.image for m in drawn], [m.labels for m in drawn]
 
 
-def windows(labelled: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def windows(labelled: Pairs, views: int = VIEWS, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
     """Make the views that every network gets."""
     from temlib import training
     from temlib.micrographs import GreyLevels, as_array
     from temlib.views import Augmentation, scale_for
 
     factors = [scale_for(as_array(m) != 0, 64) for m in labelled[1]]
-    some, truth = training._windows(*labelled, factors, VIEWS, 256, GreyLevels(), Augmentation(), SEED)
+    some, truth = training._windows(*labelled, factors, views, 256, GreyLevels(), Augmentation(), seed)
     grey = np.stack(list(some))
     return grey[..., None], np.stack(truth)
 

@@ -1,0 +1,146 @@
+"""How many labels does one need? IoU over the number of hand-labelled micrographs, for several ways to learn.
+
+Each seed draws the labelled micrographs anew, from the training split; scored are all micrographs of
+the validation split (no article in both). The number of epochs was fixed beforehand, no label is used for
+stopping, and all that learn see about 160 views, so that a cell costs about the same for one label
+as for a hundred. One decoder, to fit the hours.
+
+- ``pixel classifier``: temlib.labels, on 1000 pixels of each class of each labelled micrograph;
+- ``bundled, adapted``: the bundled segmenter and ``segmenter.adapt``; with 0 labels as it comes;
+- ``bundled, frozen``, ``imagenet, frozen``, ``random, frozen``: a new decoder on that encoder;
+- ``imagenet, fine-tuned``: then two stages of temlib.fine_tune, on the same labels;
+- ``random, all learns``: the same network trained from end to end from random weights.
+
+Needs TEMLIB_DATA (or a network) and ImageNet weights; some hours on two cores. Writes
+temlib/data/measured/labels.csv, one row for each cell; what is there already is not done again.
+
+    python -m tests.benchmarks.labels
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+
+import temlib
+from temlib import datasets
+from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
+from temlib.runs import MEASURED
+from temlib.scores import iou
+
+SEEDS = (1, 2, 3)
+NUMBERS = (1, 2, 5, 10, 20, 50, 100)
+FREE = "bundled, adapted"
+METHODS = (
+    FREE,
+    "pixel classifier",
+    "bundled, frozen",
+    "imagenet, frozen",
+    "random, frozen",
+    "imagenet, fine-tuned",
+    "random, all learns",
+)
+VIEWS, EPOCHS = 160, 12
+TABLE = MEASURED / "labels.csv"
+
+Labelled = tuple[list, list]
+
+
+def main() -> None:
+    """Run what is not done yet, keep each result at once, and print the table."""
+    done = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["data", "method", "n", "seed"])
+    held_out = {data: pairs(data, "validation") for data in ("emps", "simulated")}
+    for seed, method, data, n in cells():
+        if ((done["data"] == data) & (done["method"] == method) & (done["n"] == n) & (done["seed"] == seed)).any():
+            continue
+        start = time.perf_counter()
+        segment = learn(method, pairs(data, "train", n, seed), seed)
+        seconds = time.perf_counter() - start
+        scores = [iou(segment(image), mask) for image, mask in zip(*held_out[data], strict=True)]
+        row = {"data": data, "method": method, "n": n, "seed": seed, "seconds": seconds}
+        row |= {"iou": np.mean(scores), "median_iou": np.median(scores)}
+        done = pd.DataFrame([row]) if done.empty else pd.concat([done, pd.DataFrame([row])])
+        done.to_csv(TABLE, index=False, float_format="%.4g")
+        print(row, flush=True)
+    print(summary(done).to_string())
+
+
+def cells() -> list[tuple[int, str, str, int]]:
+    """List seed, method, data and number of labels: seed by seed, the quick methods first."""
+    most = {data: (datasets.table(data)["split"] == "train").sum() for data in ("emps", "simulated")}
+    return [
+        (seed, method, data, n)
+        for seed in SEEDS
+        for method in METHODS
+        for data in most
+        for n in ((0, *NUMBERS) if method == FREE else NUMBERS)
+        if n <= most[data]
+    ]
+
+
+def pairs(data: str, split: str, n: int | None = None, seed: int = 0) -> Labelled:
+    """Give the micrographs of a split, or ``n`` drawn of them, and their labels."""
+    names = datasets.table(data).query("split == @split")["name"].to_numpy()
+    if n is not None:
+        names = np.random.default_rng([seed, 7]).permutation(names)[:n]
+    drawn = datasets.load(data, list(names))
+    return [m.image for m in drawn], [m.labels for m in drawn]
+
+
+def learn(method: str, labelled: Labelled, seed: int):
+    """Give what segments an image after learning."""
+    images, masks = labelled
+    if method == FREE:
+        ready = temlib.load_segmenter()
+        segmenter = ready.adapt(images, masks, views=views(len(images)), seed=seed, progress=False) if images else ready
+        segmenter.trust = None  # no warnings
+        return segmenter
+    if method == "pixel classifier":
+        return PixelClassifier(seed).fit(images, [scribbles(m, seed) for m in masks])
+    if method == "random, all learns":
+        return from_end_to_end(labelled, seed)
+    encoder, how = method.split(", ")
+    settings = {"views": views(len(images)), "epochs": EPOCHS, "decoders": 1, "seed": seed, "progress": False}
+    segmenter = temlib.train_segmenter(*labelled, weights=None if encoder == "random" else encoder, **settings)
+    if how == "fine-tuned":
+        settings = {"views": -(-views(len(images)) // 4), "seed": seed, "progress": False}
+        segmenter = temlib.fine_tune(segmenter, *labelled, validation=labelled, **settings)
+    return segmenter
+
+
+def views(n: int) -> int:
+    """Give the views of each of ``n`` micrographs."""
+    return max(-(-VIEWS // n), 2)
+
+
+def scribbles(labels: object, seed: int, each: int = 1000) -> np.ndarray:
+    """Mark pixels of each class at random."""
+    rng = np.random.default_rng(seed)
+    particle = np.asarray(labels.data) != 0
+    marks = np.zeros(particle.shape, np.uint8)
+    for kind, where in ((BACKGROUND, ~particle), (PARTICLE, particle)):
+        places = np.flatnonzero(where)
+        marks.ravel()[rng.choice(places, min(each, len(places)), replace=False)] = kind
+    return marks
+
+
+def from_end_to_end(labelled: Labelled, seed: int) -> temlib.Segmenter:
+    """Train our network from random weights, encoder and decoder."""
+    from temlib.segmentation import Segmenter
+    from tests.benchmarks import core, rivals
+
+    model = rivals.ours(weights=None, frozen=False, seed=seed)
+    seen = core.windows(labelled, views(len(labelled[0])), seed)
+    rivals.train(model, lambda _: seen, EPOCHS, 1e-3, lambda _: False)
+    return Segmenter(model)
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Give mean IoU over seeds, and its standard deviation, for each way and number of labels."""
+    groups = table.groupby(["data", "method", "n"], sort=False)["iou"]
+    text = groups.mean().map("{:.2f}".format) + " ± " + groups.std().map("{:.2f}".format)
+    return text.unstack("n")
+
+
+if __name__ == "__main__":
+    main()

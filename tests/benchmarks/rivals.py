@@ -113,4 +113,4 @@ def _normal(seed: int) -> Sequence:
 
 
 def _two_maps(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.AveragePooling2D()(layers.Activation("sigmoid", dtype="float32")(x))
+    return layers.AveragePooling2D(2)(layers.Activation("sigmoid", dtype="float32")(x))

@@ -110,15 +110,21 @@ def segment_files(
     """
     names = _names(files)
     out.mkdir(parents=True, exist_ok=True)
-    _keep_settings(out, segmenter, scale, pixel_size_nm, overwrite)
-    rows = _read(out / _SUMMARY).to_dict("records")
+    network = _name(segmenter)
+    settings = {
+        "network": network,
+        "threshold": segmenter.threshold,
+        "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
+        "pixel_size_nm": pixel_size_nm,
+    }
+    rows = _read(out / _SUMMARY).to_dict("records") if _keep_settings(out, settings, overwrite) else []
     batch = Batch(pd.DataFrame(), pd.DataFrame())
     for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
         if any(row["micrograph"] == name for row in rows) and not overwrite:
             batch.skipped += 1
             continue
         try:
-            row = _segment_file(file, name, out, segmenter, scale, pixel_size_nm)
+            row = _segment_file(file, name, out, segmenter, network, scale, pixel_size_nm)
         except (TemlibError, OSError, MemoryError) as error:
             batch.failed[str(file)] = " ".join(str(error).split()) or type(error).__name__
             continue
@@ -151,7 +157,7 @@ def overlay(image: Any, labels: np.ndarray) -> Image.Image:
 
 
 def _segment_file(
-    file: Path, name: str, out: Path, segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None
+    file: Path, name: str, out: Path, segmenter: Segmenter, network: str, scale: Scale, pixel_size_nm: float | None
 ) -> dict[str, Any]:
     """Segment one micrograph and write its files; give its row."""
     image = load_micrograph(file, pixel_size_nm)
@@ -169,7 +175,7 @@ def _segment_file(
     write_atomically(out / f"{name}_overlay.png", overlay(image, labels).save)
     if (~table["touches_edge"]).sum() >= _FEWEST:
         source = "given" if pixel_size_nm else "file"
-        record = {"model": _name(segmenter), "threshold": segmenter.threshold, "pixel_size_source": source}
+        record = {"model": network, "threshold": segmenter.threshold, "pixel_size_source": source}
         save_report(out / f"{name}_report", image, labels, table, overwrite=True, **record)
     return {
         "micrograph": name,
@@ -192,20 +198,16 @@ def _names(files: Sequence[Path]) -> dict[str, Path]:
     return names
 
 
-def _keep_settings(out: Path, segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None, overwrite: bool) -> None:
-    """Write down what the results depend on; refuse to mix results of different settings."""
-    settings = {
-        "network": _name(segmenter),
-        "threshold": segmenter.threshold,
-        "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
-        "pixel_size_nm": pixel_size_nm,
-    }
+def _keep_settings(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Write down what results depend on; say whether those in the folder do not depend on anything else."""
     path = out / _SETTINGS
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings and not overwrite:
+    same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == settings
+    if not same and not overwrite:
         raise RunError(f"{out}: holds results of another network or other settings; name another folder, or overwrite")
     write_atomically(
         path, lambda temporary: temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     )
+    return same
 
 
 def _name(segmenter: Segmenter) -> str:

@@ -173,13 +173,10 @@ def adapt(
     ValueError
         When images and masks do not belong together.
     """
-    keras = start_keras()
-
     _check(images, masks, window)
     views_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
-    model = keras.models.clone_model(segmenter.model)
-    model.set_weights(segmenter.model.get_weights())
-    adapted = replace(segmenter, model=model, runtime="keras", _network=None, history=list(segmenter.history))
+    adapted = _copy_of(segmenter)
+    model = adapted.model
     encoder = model.get_layer("encoder")
     team = [layer for layer in model.layers if layer.name.startswith("decoder")]
     for decoder in team:
@@ -279,10 +276,9 @@ def fine_tune(
     keras = start_keras()
 
     _check(images, masks, window)
-    model = keras.models.clone_model(segmenter.model)
-    model.set_weights(segmenter.model.get_weights())
-    history = [*segmenter.history, {"stage": 0} | _scored(segmenter, validation)]
-    tuned = replace(segmenter, model=model, history=history, runtime="keras", _network=None)
+    tuned = _copy_of(segmenter)
+    model, history = tuned.model, tuned.history
+    history.append({"stage": 0} | _scored(segmenter, validation))
     best, best_weights = history[-1]["validation_iou"], model.get_weights()
     factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
     steps = epochs * -(-views * len(images) // batch_size)
@@ -307,6 +303,13 @@ def fine_tune(
     model.set_weights(best_weights)
     model.trainable = False
     return replace(tuned, runtime=segmenter.runtime, _network=None)
+
+
+def _copy_of(segmenter: Segmenter) -> Segmenter:
+    """Give a segmenter whose network can learn without changing the given one's."""
+    model = start_keras().models.clone_model(segmenter.model)
+    model.set_weights(segmenter.model.get_weights())
+    return replace(segmenter, model=model, runtime="keras", _network=None, history=list(segmenter.history))
 
 
 def _unfreeze(model: keras.Model, first: str) -> None:

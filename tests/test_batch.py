@@ -94,6 +94,9 @@ def test_results_of_other_settings_are_not_mixed(folder):
     with pytest.raises(temlib.TemlibError, match="other settings"):
         batch.segment_files(files, folder / "out", Threshold(), scale=2.0, progress=False)
     assert json.loads((folder / "out" / "settings.json").read_text())["scale"] == "auto"
+    other = [folder / "in" / "b.hspy"]
+    anew = batch.segment_files(other, folder / "out", Threshold(), scale=2.0, progress=False, overwrite=True)
+    assert list(anew.micrographs["micrograph"]) == ["b"]
 
 
 def test_files_of_one_name_are_told_apart_or_refused(folder):

@@ -194,6 +194,32 @@ def test_numbers_of_the_readme_are_those_of_the_committed_tables():
         assert f"| {encoder} | {iou.mean():.3f} | {iou.median():.3f} | {iou.std():.3f} |" in readme
 
 
+def test_numbers_in_prose_are_those_of_the_tables():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    iou = pd.read_csv(MEASURED / "bundled.csv").groupby(["data", "split"])[["iou", "otsu"]].agg(["mean", "median"])
+    said = [iou.loc[where] for where in (("emps", "test"), ("emps", "validation"), ("simulated", "test"))]
+    (test, validation, simulated) = [f"{x['iou', 'mean']:.2f}" for x in said]
+    medians = [f"{x['iou', 'median']:.2f}" for x in said]
+    otsu = [f"{x['otsu', 'mean']:.2f}" for x in said]
+    assert f"mean IoU of {test} (median {medians[0]}) on the 11 test micrographs of `emps`" in readme
+    assert f"{validation} ({medians[1]}) on its 36 validation micrographs and {simulated} ({medians[2]})" in readme
+    assert f"Otsu's threshold has {otsu[0]}, {otsu[1]} and {otsu[2]}" in readme
+    seeds = pd.read_csv(MEASURED / "seeds.csv")
+    seeds = seeds.assign(gain=seeds["TL"] - seeds["ML"], better=seeds["TL"] > seeds["ML"]).groupby(["run", "seed"])
+    gain, better = seeds["gain"].mean(), seeds["better"].sum()
+    assert f"by {gain.min():.2f} to {gain.max():.2f}, and is better on {better.min()} to {better.max()} of 11" in readme
+    sizes = pd.read_csv(MEASURED / "sizes.csv").query("varied == 'diameter_px'").set_index("diameter_px")
+    bias = -sizes["network bias_percent"]
+    text = " ".join((ROOT / "notebooks" / "06_measure_particles.ipynb").read_text().replace("\\n", " ").split())
+    text = text.replace('", "', " ").replace("  ", " ")
+    assert f"{bias[16]:.0f} % at 16 px and {bias[12]:.0f} % at 12 px" in text
+    assert bias[[24, 48, 96]].between(0.5, 2.5).all()
+
+
 def test_tables_of_the_readme_are_those_of_the_benchmarks():
     import pandas as pd
 

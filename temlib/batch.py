@@ -174,9 +174,16 @@ def _segment_file(
     _write_table(table, out / f"{name}_{_PARTICLES}")
     write_atomically(out / f"{name}_overlay.png", overlay(image, labels).save)
     if (~table["touches_edge"]).sum() >= _FEWEST:
-        source = "given" if pixel_size_nm else "file"
-        record = {"model": network, "threshold": segmenter.threshold, "pixel_size_source": source}
-        save_report(out / f"{name}_report", image, labels, table, overwrite=True, **record)
+        save_report(
+            out / f"{name}_report",
+            image,
+            labels,
+            table,
+            overwrite=True,
+            model=network,
+            threshold=segmenter.threshold,
+            pixel_size_source="given" if pixel_size_nm else "file",
+        )
     return {
         "micrograph": name,
         "file": str(file),

@@ -451,13 +451,13 @@ def _roi_rings(roi: ImagejRoi, name: str) -> list[np.ndarray]:
     if roi.multi_coordinates is not None:
         return _path_rings(roi.multi_coordinates)
     if roi.roitype in (ROI_TYPE.RECT, ROI_TYPE.OVAL) and not written_over:
-        corner, size = (roi.top, roi.left), (roi.bottom - roi.top, roi.right - roi.left)
+        corner, size = np.array([roi.top, roi.left]), np.array([roi.bottom - roi.top, roi.right - roi.left])
         if roi.subpixelrect:
-            corner, size = (roi.yd, roi.xd), (roi.heightd, roi.widthd)  # type: ignore[assignment]
+            corner, size = np.array([roi.yd, roi.xd]), np.array([roi.heightd, roi.widthd])
         unit = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
         if roi.roitype == ROI_TYPE.OVAL:
             unit = (1 + np.column_stack([np.sin(_OVAL), np.cos(_OVAL)])) / 2
-        return [unit * size + np.array(corner)]
+        return [unit * size + corner]
     if roi.roitype in (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED) and not written_over:
         return [np.asarray(roi.coordinates(), float)[:, ::-1]]
     kind = roi.subtype.name if written_over else roi.roitype.name

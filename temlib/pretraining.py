@@ -211,8 +211,15 @@ def windows(recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for micrograph in synthetic.sample(draw, recipe.micrographs, recipe.seed, workers=2):
         labels = micrograph.label_array
         factor = scale_for(labels != 0, recipe.target_size)
-        options = {"factor": factor, "size": recipe.window, "augmentation": recipe.augmentation.geometry(), "rng": rng}
-        yield from views(normalise(micrograph.counts), truth_maps(labels), recipe.views, **options)
+        yield from views(
+            normalise(micrograph.counts),
+            truth_maps(labels),
+            recipe.views,
+            factor=factor,
+            size=recipe.window,
+            augmentation=recipe.augmentation.geometry(),
+            rng=rng,
+        )
 
 
 def of_split(data: str, split: str) -> list[datasets.Annotated]:

@@ -68,8 +68,8 @@ def report_figure(
     counted = _counted(table, distribution)
     signal = image if hasattr(image, "axes_manager") else micrograph(as_array(image))
     heights = [min(_TALLEST, _WIDTH * array.shape[0] / array.shape[1]), _PANELS, _TABLE]
-    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.6), dpi=_DPI, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)  # type: ignore[union-attr, call-arg]
+    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.6), dpi=_DPI)
+    figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)
     places: list[Any] = [["micrograph", "micrograph"], ["sizes", "shapes"], ["statistics", "statistics"]]
     axes = figure.subplot_mosaic(places, height_ratios=heights)
     show_micrograph(axes["micrograph"], signal, title or signal.metadata.General.title)

@@ -2,7 +2,7 @@
 
 Each seed draws the labelled micrographs anew, from the training split; scored are all micrographs of
 the validation split (no article in both). The number of epochs was fixed beforehand, no label is used for
-stopping, and all that learn see about 160 views, so that a cell costs about the same for one label
+stopping, and all that learn see about 120 views, so that a cell costs about the same for one label
 as for a hundred. One decoder, and three of the numbers on simulated, to fit the hours.
 
 - ``pixel classifier``: temlib.labels, on 1000 pixels of each class of each labelled micrograph;
@@ -41,7 +41,7 @@ METHODS = (
     "imagenet, fine-tuned",
     "random, all learns",
 )
-VIEWS, EPOCHS = 160, 12
+VIEWS, EPOCHS = 120, 10
 TABLE = MEASURED / "labels.csv"
 
 Labelled = tuple[list, list]

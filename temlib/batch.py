@@ -40,7 +40,8 @@ class Batch:
     Attributes
     ----------
     micrographs : DataFrame
-        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``.
+        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``,
+        and ``warning`` where the mask is not to be trusted.
     particles : DataFrame
         All particles, a row each (:func:`temlib.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
@@ -190,6 +191,7 @@ def _segment_file(
         "particles": int(labels.max()),
         "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
         "expected_iou": segmenter.expected_iou(maps[..., 0]),
+        "warning": segmenter.warning(maps) or "",
     }
 
 
@@ -232,7 +234,9 @@ def _write_distribution(particles: pd.DataFrame, path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"micrograph": str}) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame()
+    return pd.read_csv(path, dtype={"micrograph": str}).fillna({"warning": ""})
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

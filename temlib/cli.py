@@ -82,7 +82,6 @@ def _scale(text: str) -> str | float:
 def _segment(options: argparse.Namespace) -> int:
     from temlib import batch
     from temlib.segmentation import load_segmenter
-    from temlib.trust import DOUBTFUL
     from temlib.unet import BUNDLED
 
     files = batch.files_in(options.files)
@@ -92,8 +91,8 @@ def _segment(options: argparse.Namespace) -> int:
     new = len(files) - done.skipped - len(done.failed)
     print(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed")
     for row in done.micrographs.to_dict("records"):
-        if row["expected_iou"] is not None and row["expected_iou"] < DOUBTFUL:
-            print(f"{row['file']}: doubtful, expect an IoU of {row['expected_iou']:.2f}", file=sys.stderr)
+        if row.get("warning"):
+            print(f"{row['file']}: doubtful, {row['warning']}", file=sys.stderr)
     for reason in done.failed.values():
         print(f"temlib: {reason}", file=sys.stderr)
     return 1 if done.failed else 0

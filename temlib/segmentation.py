@@ -18,7 +18,7 @@ from temlib.backend import start_keras
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, with_axes_of, write_atomically
 from temlib.particles import separate_particles
-from temlib.trust import DOUBTFUL, Trust, agreement
+from temlib.trust import Trust, agreement
 from temlib.unet import BUNDLED
 from temlib.views import resize
 
@@ -125,15 +125,15 @@ class Segmenter:
 
         Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
         """
-        probability = self.maps(image, scale, tile)[..., 0]
-        expected = self.expected_iou(probability)
-        if expected is not None and expected < DOUBTFUL:
+        maps = self.maps(image, scale, tile)
+        reason = self.warning(maps)
+        if reason:
             warnings.warn(
-                f"{_name_of(image)}: expect an IoU of {expected:.2f} only; look at the mask, "
+                f"{_name_of(image)}: {reason}; look at the mask, "
                 "pass another scale, or adapt the segmenter to a label or two of yours",
                 stacklevel=2,
             )
-        return with_axes_of(image, probability > self.threshold, "mask")
+        return with_axes_of(image, maps[..., 0] > self.threshold, "mask")
 
     def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
         """Give each particle a number, touching ones apart (see :func:`temlib.particles.separate_particles`).
@@ -154,6 +154,13 @@ class Segmenter:
         See :mod:`temlib.trust`. It tells how sure the network is: it may be sure, and wrong.
         """
         return None if self.trust is None else self.trust(agreement(as_array(probability), self.threshold))
+
+    def warning(self, maps: np.ndarray) -> str | None:
+        """Say why not to trust the mask of :meth:`maps`; None where nothing speaks against it, or none was calibrated.
+
+        See :meth:`temlib.trust.Trust.warning`.
+        """
+        return None if self.trust is None else self.trust.warning(maps, self.threshold)
 
     def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
         """Learn from a few labels of one's own; see :func:`temlib.training.adapt`."""
@@ -239,7 +246,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         metadata["levels"] = GreyLevels(**metadata["levels"])
         if metadata.get("trust"):
-            metadata["trust"] = Trust(**{name: tuple(points) for name, points in metadata["trust"].items()})
+            metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -35,7 +35,9 @@ ROOMS = [
     "distribution",
     "exchange",
     "trust",
+    "stacks",
     "segmentation",
+    "parcels",
     "training",
     "pretraining",
     "figures",
@@ -46,7 +48,10 @@ ROOMS = [
 ]
 
 
-UPWARDS = {("segmentation", "training")}  # segmenter.adapt(...) is a word for training.adapt
+UPWARDS = {
+    ("segmentation", "training"),  # segmenter.adapt(...) is a word for training.adapt
+    ("segmentation", "parcels"),  # a lazy result carries its segmenter with it
+}
 
 
 def bare(requirement):

@@ -18,6 +18,8 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
+    "nexus",
+    "reading",
     "micrographs",
     "datasets",
     "register_emps",

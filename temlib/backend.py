@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-__all__ = ["compiled", "graph", "make_deterministic", "start_keras"]
+__all__ = ["compiled", "graph", "limit_threads", "make_deterministic", "start_keras"]
 
 
 def start_keras() -> ModuleType:
@@ -43,6 +43,16 @@ def make_deterministic() -> None:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def limit_threads(number: int) -> None:
+    """Let TensorFlow use so many threads in this process, as one of several that share a machine.
+
+    To be called before Keras starts: afterwards the number stays what it is, and nothing happens.
+    """
+    if "keras" not in sys.modules:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
+        os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 
 def compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:

@@ -18,6 +18,8 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
+    "nexus",
+    "reading",
     "micrographs",
     "datasets",
     "register_emps",
@@ -35,7 +37,9 @@ ROOMS = [
     "distribution",
     "exchange",
     "trust",
+    "stacks",
     "segmentation",
+    "parcels",
     "training",
     "pretraining",
     "figures",
@@ -46,7 +50,10 @@ ROOMS = [
 ]
 
 
-UPWARDS = {("segmentation", "training")}  # segmenter.adapt(...) is a word for training.adapt
+UPWARDS = {
+    ("segmentation", "training"),  # segmenter.adapt(...) is a word for training.adapt
+    ("segmentation", "parcels"),  # a lazy result carries its segmenter with it
+}
 
 
 def bare(requirement):

@@ -42,6 +42,7 @@ ROOMS = [
     "report",
     "batch",
     "runs",
+    "workshop",
     "widgets",
     "cli",
 ]

@@ -72,6 +72,18 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
     segment.add_argument("--overwrite", action="store_true", help="do again what is done")
     segment.set_defaults(run=_segment)
+
+    workshop = commands.add_parser(
+        "workshop",
+        help="write a folder with all that a workshop without a network needs",
+        description="Write a workshop kit into a new folder: notebooks to fill in, their solutions, the package with "
+        "data and weights, a handout and a check of the laptop. Run it in a clone of temlib.",
+    )
+    workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    workshop.add_argument(
+        "--wheelhouse", action="store_true", help="fetch all packages too (1.5 GB), for machines of this kind"
+    )
+    workshop.set_defaults(run=_workshop)
     return parser
 
 
@@ -98,6 +110,13 @@ def _segment(options: argparse.Namespace) -> int:
     return 1 if done.failed else 0
 
 
+def _workshop(options: argparse.Namespace) -> None:
+    from temlib.workshop import make_kit
+
+    kit = make_kit(_notebooks().parent, options.out, options.wheelhouse)
+    print(f"workshop kit: {kit} (start with HANDOUT.md)")
+
+
 def _figures(options: argparse.Namespace) -> None:
     notebooks = _notebooks()
     root = (options.root or notebooks.parent).resolve()
@@ -119,9 +138,7 @@ def _notebooks() -> Path:
     for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
         if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
             return clone / "notebooks"
-    raise RunError(
-        "the notebooks are not here; 'temlib figures' runs in a clone of the temlib repository: change into it"
-    )
+    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
 
 
 def _check_within_reach(run: Run) -> None:

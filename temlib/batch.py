@@ -26,7 +26,7 @@ from temlib.progress import progress_bar
 from temlib.report import save_report
 from temlib.segmentation import Scale, Segmenter
 
-__all__ = ["Batch", "files_in", "overlay", "segment_files"]
+__all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SETTINGS, _SUMMARY, _PARTICLES = "settings.json", "micrographs.csv", "particles.csv"
 _DISTRIBUTION = "distribution.csv"
@@ -109,7 +109,7 @@ def segment_files(
         When ``out`` holds results of other settings, or two files have one name. A file that
         cannot be read stops nothing: it is in ``failed``.
     """
-    names = _names(files)
+    names = names_of(files)
     out.mkdir(parents=True, exist_ok=True)
     network = _name(segmenter)
     settings = {
@@ -195,7 +195,7 @@ def _segment_file(
     }
 
 
-def _names(files: Sequence[Path]) -> dict[str, Path]:
+def names_of(files: Sequence[Path]) -> dict[str, Path]:
     """Name each micrograph after its file, with the suffix where two would have one name."""
     stems = [file.stem for file in files]
     names: dict[str, Path] = {}

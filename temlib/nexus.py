@@ -8,6 +8,7 @@ are not pixels of the specimen: such files state no pixel size of the micrograph
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None
     parts = _parts(path, file, name)
     if not parts:
         return None
-    frames = da.concatenate([da.from_array(part, chunks=_chunks(part, file), asarray=False) for part in parts])
+    empty = np.empty((0,) * parts[0].ndim, parts[0].dtype)  # without it dask reads to learn the type
+    blocks = [da.from_array(part, _chunks(part, file), asarray=False, meta=empty) for part in parts]
+    frames = da.concatenate(blocks)
     if frames.ndim == 3 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
@@ -181,11 +184,25 @@ def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
     for each in names:
         dataset = file[each]
         _check_filters(path, dataset)
-        shape = dataset.shape if dataset.ndim != 2 or len(names) == 1 else (1, *dataset.shape)
+        shape = _held(path, dataset)
+        shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
         parts.append(_Frames(path.resolve(), each, shape, dataset.dtype))
     if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
         _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
     return parts
+
+
+def _held(path: Path, dataset: h5py.Dataset) -> tuple[int, ...]:
+    """Give the shape of the frames that were written: a file is made for more than an aborted run fills."""
+    if dataset.chunks is None or dataset.ndim != 3 or dataset.is_virtual or 0 in dataset.shape:
+        return dataset.shape
+    tiles = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    held = dataset.id.get_num_chunks() // (tiles[1] * tiles[2]) * dataset.chunks[0]
+    if held == 0:
+        _refuse(path, f"declares frames of shape {dataset.shape} and holds none; copy it again")
+    if held < dataset.shape[0]:
+        warnings.warn(f"{path.name}: declares {dataset.shape[0]} frames and holds {held}", stacklevel=2)
+    return (min(held, dataset.shape[0]), *dataset.shape[1:])
 
 
 def _linked(path: Path, file: h5py.File, name: str) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import h5py
     from hyperspy.signals import Signal2D
 
-__all__ = ["check_links", "detectors_in", "read_detectors"]
+__all__ = ["detectors_in", "read_detectors", "text"]
 
 _FRAME_TIMES = (  # the first that is there counts: with the time of readout before without
     "frame_time",
@@ -50,7 +50,7 @@ def detectors_in(file: h5py.File) -> list[str]:
     found = []
 
     def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Group) and _text(item.attrs.get("NX_class")) == "NXdetector":
+        if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == "NXdetector":
             found.append(name)
 
     file.visititems(look)
@@ -88,37 +88,6 @@ def read_detectors(path: str | os.PathLike, lazy: bool = False) -> list[Signal2D
     with h5py.File(path) as file:
         found = [_read(path, file, name, lazy) for name in detectors_in(file)]
     return [signal for signal in found if signal is not None] or _refuse(path, "holds a detector without frames")
-
-
-def check_links(path: str | os.PathLike) -> None:
-    """Refuse an HDF5 file whose parts lie in files outside its own folder.
-
-    Raises
-    ------
-    MicrographError
-        When a link, a virtual array or external storage leads out of the folder.
-    OSError
-        When the file is no HDF5.
-    """
-    import h5py
-
-    path = Path(path)
-    parts: list[tuple[str, str]] = []
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.ExternalLink):
-            parts.append((name, item.filename))
-        elif isinstance(item, h5py.Dataset):
-            parts.extend((name, os.fsdecode(entry[0])) for entry in item.external or [])
-            parts.extend((name, source.file_name) for source in (item.virtual_sources() if item.is_virtual else []))
-
-    with h5py.File(path) as file:
-        file.visititems_links(look)
-        file.visititems(look)
-    folder = path.parent.resolve()
-    for name, other in parts:
-        if other != "." and folder not in (folder / other).resolve().parents:
-            _refuse(path, f"{name} is kept in {other}, outside of its folder; put that file beside it")
 
 
 @dataclass(frozen=True)
@@ -242,7 +211,7 @@ def _frame_time(detector: h5py.Group) -> float | None:
     stated = next((detector[key] for key in _FRAME_TIMES if key in detector), None)
     if stated is None or stated.dtype.kind not in "iuf" or not stated.size:
         return None
-    unit = _text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
+    unit = text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
     seconds = float(np.median(stated[()])) * _SECONDS.get(unit.strip().lower(), np.nan)
     return seconds if np.isfinite(seconds) and seconds > 0 else None
 
@@ -263,7 +232,7 @@ def _check_filters(path: Path, dataset: h5py.Dataset) -> None:
     for index in range(plist.get_nfilters()):
         code, _, _, label = plist.get_filter(index)
         if not h5py.h5z.filter_avail(code):
-            label = _text(label).split(";")[0] or code
+            label = text(label).split(";")[0] or code
             _refuse(path, f"its frames are compressed by the HDF5 filter {label}: pip install 'temlib[detectors]'")
 
 
@@ -272,7 +241,8 @@ def _register_filters() -> None:
         import hdf5plugin  # noqa: F401  # registers the filters when it is imported
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Give an attribute as text, which files keep as bytes, text or an array of one."""
     value = value[0] if isinstance(value, np.ndarray) and value.size else value
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 

@@ -53,7 +53,7 @@ def write_lambda(path, frames, masked=True, time=("count_time", 5e-4, "s"), nx_c
 
 @pytest.mark.parametrize("suffix", [".nxs", ".h5", ".hdf5"])
 @pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_masked_pixels_are_nan_and_all_others_are_the_counts(tmp_path, counts, suffix, lazy):
     frames, _ = counts
     stack = temlib.load_micrograph(write_lambda(tmp_path / f"a{suffix}", frames), lazy=lazy)

@@ -18,6 +18,7 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
+    "hdf5",
     "nexus",
     "reading",
     "micrographs",

@@ -40,6 +40,7 @@ ROOMS = [
     "stacks",
     "segmentation",
     "parcels",
+    "movies",
     "training",
     "pretraining",
     "figures",

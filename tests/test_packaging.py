@@ -41,6 +41,7 @@ ROOMS = [
     "stacks",
     "segmentation",
     "parcels",
+    "movies",
     "training",
     "pretraining",
     "figures",

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from temlib import cli
-from temlib.runs import NOTEBOOKS, Run
+from temlib.runs import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
 from tests.conftest import ROOT
 
 QUICK = ROOT / "tests" / "ci.yml"
+ALL = NOTEBOOKS + FURTHER_NOTEBOOKS
 REFERENCE = json.loads((ROOT / "tests" / "reference.json").read_text())
 
 
@@ -100,6 +101,26 @@ def test_executed_notebooks_repeat_their_outputs(quick_run):
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def execute_own_micrographs(root):
+    """Notebook 07 with small parameters; gives the executed notebook."""
+    parameters = {"n_micrographs": 4, "views": 2, "root": str(root)}
+    cli._execute(ROOT / "notebooks" / f"{FURTHER_NOTEBOOKS[0]}.ipynb", parameters, root)
+    return root / f"{FURTHER_NOTEBOOKS[0]}.ipynb"
+
+
+def test_notebook_7_goes_the_whole_way(tmp_path):
+    executed = nbformat.read(execute_own_micrographs(tmp_path), as_version=4)
+    assert "2 labels accepted" in json.dumps([cell.outputs for cell in code_cells(executed)])
+    made = {path.suffix for path in (tmp_path / "runs" / "your_own" / "results").iterdir()}
+    assert made == {".keras", ".csv", ".tif", ".zip"}
+
+
+@pytest.mark.slow
+def test_notebook_7_says_the_same_when_it_finds_what_an_earlier_run_painted(tmp_path):
+    result = nbval(execute_own_micrographs(tmp_path))
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     path = quick_run.folder / "notebooks" / f"{NOTEBOOKS[1]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
@@ -111,7 +132,7 @@ def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     assert "variance 9" in result.stdout
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_committed_executed_and_clean(name):
     notebook = read(name)
     cells = code_cells(notebook)
@@ -126,7 +147,7 @@ def test_notebooks_are_committed_executed_and_clean(name):
     assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_easy_to_read(name):
     notebook = read(name)
     first = notebook.cells[0]
@@ -139,7 +160,7 @@ def test_notebooks_are_easy_to_read(name):
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_exercises_close_each_notebook_and_nothing_needs_their_solutions(name):
     cells = read(name).cells
     first = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
@@ -155,7 +176,7 @@ def test_committed_figures_show_no_third_party_micrograph():
     for folder in (ROOT / "figures").iterdir():
         if folder.is_dir() and not folder.name.startswith("simulated-"):
             assert {path.name for path in folder.iterdir()} <= {"scores.csv", "provenance.json"}
-    for name in NOTEBOOKS:
+    for name in ALL:
         (parameters,) = [c for c in code_cells(read(name)) if "parameters" in c.metadata.get("tags", [])]
         assert 'data = "simulated"' in parameters.source
 

@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TemlibError as error:
         print(f"temlib: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written into
+        print(f"temlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,5 +14,6 @@ from .segmentation import Segmenter as Segmenter
 from .segmentation import load_segmenter as load_segmenter
 from .training import fine_tune as fine_tune
 from .training import train_segmenter as train_segmenter
+from .widgets import LabelPainter as LabelPainter
 
 __version__: str

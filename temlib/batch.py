@@ -26,7 +26,7 @@ from temlib.progress import progress_bar
 from temlib.report import save_report
 from temlib.segmentation import Scale, Segmenter
 
-__all__ = ["Batch", "files_in", "overlay", "segment_files"]
+__all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SETTINGS, _SUMMARY, _PARTICLES = "settings.json", "micrographs.csv", "particles.csv"
 _DISTRIBUTION = "distribution.csv"
@@ -40,7 +40,8 @@ class Batch:
     Attributes
     ----------
     micrographs : DataFrame
-        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``.
+        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``,
+        and ``warning`` where the mask is not to be trusted.
     particles : DataFrame
         All particles, a row each (:func:`temlib.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
@@ -108,7 +109,7 @@ def segment_files(
         When ``out`` holds results of other settings, or two files have one name. A file that
         cannot be read stops nothing: it is in ``failed``.
     """
-    names = _names(files)
+    names = names_of(files)
     out.mkdir(parents=True, exist_ok=True)
     network = _name(segmenter)
     settings = {
@@ -190,10 +191,11 @@ def _segment_file(
         "particles": int(labels.max()),
         "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
         "expected_iou": segmenter.expected_iou(maps[..., 0]),
+        "warning": segmenter.warning(maps) or "",
     }
 
 
-def _names(files: Sequence[Path]) -> dict[str, Path]:
+def names_of(files: Sequence[Path]) -> dict[str, Path]:
     """Name each micrograph after its file, with the suffix where two would have one name."""
     stems = [file.stem for file in files]
     names: dict[str, Path] = {}
@@ -232,7 +234,9 @@ def _write_distribution(particles: pd.DataFrame, path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"micrograph": str}) if path.exists() else pd.DataFrame()
+    if not path.exists():
+        return pd.DataFrame()
+    return pd.read_csv(path, dtype={"micrograph": str}).fillna({"warning": ""})
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

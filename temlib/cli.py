@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment)
+
+    workshop = commands.add_parser(
+        "workshop",
+        help="write a folder with all that a workshop without a network needs",
+        description="Write a workshop kit into a new folder: notebooks to fill in, their solutions, the package with "
+        "data and weights, a handout and a check of the laptop. Run it in a clone of temlib.",
+    )
+    workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    workshop.add_argument(
+        "--wheelhouse", action="store_true", help="fetch all packages too (1.5 GB), for machines of this kind"
+    )
+    workshop.set_defaults(run=_workshop)
     return parser
 
 
@@ -112,7 +124,6 @@ def _segment(options: argparse.Namespace) -> int:
         raise RunError(f"{options.out}: --workers and --scheduler are for a movie, whose --out ends in .zspy")
     from temlib import batch
     from temlib.segmentation import load_segmenter
-    from temlib.trust import DOUBTFUL
     from temlib.unet import BUNDLED
 
     files = batch.files_in(options.files)
@@ -122,11 +133,18 @@ def _segment(options: argparse.Namespace) -> int:
     new = len(files) - done.skipped - len(done.failed)
     print(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed")
     for row in done.micrographs.to_dict("records"):
-        if row["expected_iou"] is not None and row["expected_iou"] < DOUBTFUL:
-            print(f"{row['file']}: doubtful, expect an IoU of {row['expected_iou']:.2f}", file=sys.stderr)
+        if row.get("warning"):
+            print(f"{row['file']}: doubtful, {row['warning']}", file=sys.stderr)
     for reason in done.failed.values():
         print(f"temlib: {reason}", file=sys.stderr)
     return 1 if done.failed else 0
+
+
+def _workshop(options: argparse.Namespace) -> None:
+    from temlib.workshop import make_kit
+
+    kit = make_kit(_notebooks().parent, options.out, options.wheelhouse)
+    print(f"workshop kit: {kit} (start with HANDOUT.md)")
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -150,9 +168,7 @@ def _notebooks() -> Path:
     for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
         if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
             return clone / "notebooks"
-    raise RunError(
-        "the notebooks are not here; 'temlib figures' runs in a clone of the temlib repository: change into it"
-    )
+    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
 
 
 def _check_within_reach(run: Run) -> None:

@@ -56,6 +56,7 @@ _NANOMETRES = {
 _LARGEST_PIXEL_NM = 1e4
 # A tenth of the finest pixel of an atom-resolving microscope: smaller ones are a damaged header.
 _SMALLEST_PIXEL_NM = 1e-4
+_WIDEST_FILLED_PX = 16  # half of the widest gap of a detector that is filled from its sides
 
 
 def micrograph(
@@ -188,7 +189,9 @@ def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
     """Bring the grey levels of any micrograph to [-1, 1], as MobileNet's weights expect them.
 
     Robust against hot pixels and burnt-in marks: two percentiles are mapped to -1 and 1 and
-    what lies outside is clipped. NaN and infinite pixels take the median. A flat image is 0.
+    what lies outside is clipped. A flat image is 0. NaN and infinite pixels (dead ones, gaps between
+    a detector's modules) take the nearest finite pixel's value, so that no line shows where a gap
+    was; those more than 16 pixels from one take the median.
 
     Parameters
     ----------
@@ -207,7 +210,7 @@ def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
     if not finite.any():
         raise MicrographError("the image has no finite pixel; check the file")
     if not finite.all():
-        data = np.where(finite, data, np.median(data[finite]))
+        data = _filled(data, finite)
     counts = grey if grey.dtype in (np.uint8, np.uint16) else data[finite]
     low, high = _percentiles(counts, [levels.low_percentile, levels.high_percentile])
     if high <= low:  # few pixels differ from the rest, as in a sparse mask
@@ -250,6 +253,14 @@ def write_atomically(path: str | os.PathLike, write: Any) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _filled(data: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """Give the pixels that are not finite the value of the nearest one that is, or else the median."""
+    from scipy.ndimage import distance_transform_edt
+
+    distance, nearest = distance_transform_edt(~finite, return_indices=True)
+    return np.where(distance > _WIDEST_FILLED_PX, np.median(data[finite]), data[tuple(nearest)])
 
 
 def _choose(path: Path, signals: list[Signal2D], wanted: int | str | None) -> Signal2D:

@@ -152,7 +152,7 @@ def segment_movie(
     -------
     DataFrame
         A row for each frame: ``frame``, ``covered`` (share of pixels in particles; of probabilities the
-        mean), ``expected_iou``, and ``new``, whether this run did it.
+        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`), and ``new``, whether this run did it.
 
     Raises
     ------
@@ -230,9 +230,13 @@ class _Job:
         """Segment a chunk, write it, and then write that it is done."""
         part = self.movie.part(chunk)
         frames = whole_frames(self.movie.open())[part].compute(scheduler="synchronous")
-        result, expected = parcel.open().of_frames(frames, self.what, self.scales)
+        segmenter, what = parcel.open(), "probability" if self.what == "mask" else self.what
+        result, _ = segmenter.of_frames(frames, what, self.scales)
+        expected = [None if what == "particles" else segmenter.expected_iou(frame) for frame in result]
+        if self.what == "mask":
+            result = result > segmenter.threshold
         _array(self.result)[part] = result
-        covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2))
+        covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2), dtype=float)
         _write_json(self.done(chunk), {"covered": covered.tolist(), "expected_iou": expected})
         return chunk
 

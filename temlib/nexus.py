@@ -8,6 +8,7 @@ are not pixels of the specimen: such files state no pixel size of the micrograph
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import h5py
     from hyperspy.signals import Signal2D
 
-__all__ = ["check_links", "detectors_in", "read_detectors"]
+__all__ = ["detectors_in", "read_detectors", "text"]
 
 _FRAME_TIMES = (  # the first that is there counts: with the time of readout before without
     "frame_time",
@@ -49,7 +50,7 @@ def detectors_in(file: h5py.File) -> list[str]:
     found = []
 
     def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Group) and _text(item.attrs.get("NX_class")) == "NXdetector":
+        if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == "NXdetector":
             found.append(name)
 
     file.visititems(look)
@@ -89,37 +90,6 @@ def read_detectors(path: str | os.PathLike, lazy: bool = False) -> list[Signal2D
     return [signal for signal in found if signal is not None] or _refuse(path, "holds a detector without frames")
 
 
-def check_links(path: str | os.PathLike) -> None:
-    """Refuse an HDF5 file whose parts lie in files outside its own folder.
-
-    Raises
-    ------
-    MicrographError
-        When a link, a virtual array or external storage leads out of the folder.
-    OSError
-        When the file is no HDF5.
-    """
-    import h5py
-
-    path = Path(path)
-    parts: list[tuple[str, str]] = []
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.ExternalLink):
-            parts.append((name, item.filename))
-        elif isinstance(item, h5py.Dataset):
-            parts.extend((name, os.fsdecode(entry[0])) for entry in item.external or [])
-            parts.extend((name, source.file_name) for source in (item.virtual_sources() if item.is_virtual else []))
-
-    with h5py.File(path) as file:
-        file.visititems_links(look)
-        file.visititems(look)
-    folder = path.parent.resolve()
-    for name, other in parts:
-        if other != "." and folder not in (folder / other).resolve().parents:
-            _refuse(path, f"{name} is kept in {other}, outside of its folder; put that file beside it")
-
-
 @dataclass(frozen=True)
 class _Frames:
     """Frames in a file: an array to dask, which opens the file anew, in whichever process it is asked."""
@@ -151,7 +121,9 @@ def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None
     parts = _parts(path, file, name)
     if not parts:
         return None
-    frames = da.concatenate([da.from_array(part, chunks=_chunks(part, file), asarray=False) for part in parts])
+    empty = np.empty((0,) * parts[0].ndim, parts[0].dtype)  # without it dask reads to learn the type
+    blocks = [da.from_array(part, _chunks(part, file), asarray=False, meta=empty) for part in parts]
+    frames = da.concatenate(blocks)
     if frames.ndim == 3 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
@@ -181,11 +153,25 @@ def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
     for each in names:
         dataset = file[each]
         _check_filters(path, dataset)
-        shape = dataset.shape if dataset.ndim != 2 or len(names) == 1 else (1, *dataset.shape)
+        shape = _held(path, dataset)
+        shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
         parts.append(_Frames(path.resolve(), each, shape, dataset.dtype))
     if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
         _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
     return parts
+
+
+def _held(path: Path, dataset: h5py.Dataset) -> tuple[int, ...]:
+    """Give the shape of the frames that were written: a file is made for more than an aborted run fills."""
+    if dataset.chunks is None or dataset.ndim != 3 or dataset.is_virtual or 0 in dataset.shape:
+        return dataset.shape
+    tiles = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    held = dataset.id.get_num_chunks() // (tiles[1] * tiles[2]) * dataset.chunks[0]
+    if held == 0:
+        _refuse(path, f"declares frames of shape {dataset.shape} and holds none; copy it again")
+    if held < dataset.shape[0]:
+        warnings.warn(f"{path.name}: declares {dataset.shape[0]} frames and holds {held}", stacklevel=2)
+    return (min(held, dataset.shape[0]), *dataset.shape[1:])
 
 
 def _linked(path: Path, file: h5py.File, name: str) -> list[str]:
@@ -225,7 +211,7 @@ def _frame_time(detector: h5py.Group) -> float | None:
     stated = next((detector[key] for key in _FRAME_TIMES if key in detector), None)
     if stated is None or stated.dtype.kind not in "iuf" or not stated.size:
         return None
-    unit = _text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
+    unit = text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
     seconds = float(np.median(stated[()])) * _SECONDS.get(unit.strip().lower(), np.nan)
     return seconds if np.isfinite(seconds) and seconds > 0 else None
 
@@ -246,7 +232,7 @@ def _check_filters(path: Path, dataset: h5py.Dataset) -> None:
     for index in range(plist.get_nfilters()):
         code, _, _, label = plist.get_filter(index)
         if not h5py.h5z.filter_avail(code):
-            label = _text(label).split(";")[0] or code
+            label = text(label).split(";")[0] or code
             _refuse(path, f"its frames are compressed by the HDF5 filter {label}: pip install 'temlib[detectors]'")
 
 
@@ -255,7 +241,8 @@ def _register_filters() -> None:
         import hdf5plugin  # noqa: F401  # registers the filters when it is imported
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Give an attribute as text, which files keep as bytes, text or an array of one."""
     value = value[0] if isinstance(value, np.ndarray) and value.size else value
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from temlib import nexus
 from temlib.errors import MicrographError
+from temlib.hdf5 import check_hdf5
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -62,7 +65,9 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
         raise MicrographError(f"{path}: is a folder, not a file; name a file in it")
     try:
         if suffix in _HDF5:
-            nexus.check_links(path)
+            check_hdf5(path)
+        if suffix == "mrc":
+            _check_mrc(path)
         if reader is None and suffix in _OF_MANY_LAYOUTS:
             reader = _reader_of(path)
         signals = nexus.read_detectors(path, lazy) if reader == _DETECTOR else _load(path, reader, lazy)
@@ -116,6 +121,19 @@ def _escaped(text: str) -> str:
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
 
 
+def _check_mrc(path: Path) -> None:
+    """Refuse an MRC whose header declares more than the file holds; its reader would try to make room for it."""
+    header = np.fromfile(path, "<i4", 24)
+    if len(header) < 24:
+        raise MicrographError(f"{path.name}: cannot be read (shorter than a header); check the file")
+    columns, rows, sections, mode, extended = (int(header[i]) for i in (0, 1, 2, 3, 23))
+    pixel = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}.get(mode)
+    declared = 1024 + extended + columns * rows * sections * (pixel or 0)
+    if pixel is None or min(columns, rows, sections) < 1 or extended < 0 or declared > path.stat().st_size:
+        shape = f"{sections} x {rows} x {columns}, mode {mode}"
+        raise MicrographError(f"{path.name}: declares what it does not hold ({shape}); copy the file again")
+
+
 def _reader_of(path: Path) -> str:
     """Tell from its layout which reader an HDF5 file is for; its suffix leaves several."""
     import h5py
@@ -127,7 +145,7 @@ def _reader_of(path: Path) -> str:
             return "HSPY"
         if {"version_major", "version_minor"} <= set(file.attrs):
             return "EMD"
-        if path.suffix.lower() == ".nxs":
+        if any(nexus.text(item.attrs.get("NX_class")) == "NXentry" for item in file.values() if item is not None):
             return "NeXus"
     raise MicrographError(
         f"{path.name}: HDF5 of a layout that temlib does not know; name a reader: load_micrograph(..., "
@@ -137,12 +155,12 @@ def _reader_of(path: Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep HyperSpy's notes on packages for spectra, and its readers' warnings, out of the way."""
-    loggers = [logging.getLogger(name) for name in ("hyperspy", "rsciio")]
+    """Keep the notes of HyperSpy and its readers out of the way: what matters is in the error."""
+    loggers = [logging.getLogger(name) for name in ("hyperspy", "rsciio", "tifffile")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL + 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

@@ -18,7 +18,7 @@ from temlib.backend import start_keras
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
 from temlib.particles import separate_particles
-from temlib.trust import DOUBTFUL, Trust, agreement
+from temlib.trust import Trust, agreement
 from temlib.unet import BUNDLED
 from temlib.views import resize
 
@@ -167,15 +167,14 @@ class Segmenter:
 
             parcel, settings = Parcel(self), {"what": what, "scales": scales, "tile": tile}
             return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
-        result, expected = self.of_frames(stacks.frames_of(image), what, scales, tile)
-        if what == "mask":
-            self._warn(image, expected)
+        result, reasons = self.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
+        self._warn(image, reasons)
         return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
 
     def of_frames(
-        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024
-    ) -> tuple[np.ndarray, list[float | None]]:
-        """Give the result of each of some frames of one size, and the IoU to expect of its mask.
+        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024, doubting: bool = False
+    ) -> tuple[np.ndarray, list[str | None]]:
+        """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
 
         No more than a tile's worth of frames is looked at together: the memory beyond frames and
         results is that of a tile, or of a frame where that is larger.
@@ -190,27 +189,30 @@ class Segmenter:
             From :meth:`scales_for`.
         tile : int
             See :meth:`maps`.
+        doubting : bool
+            Look for reasons.
         """
-        result, expected = np.empty(frames.shape, RESULTS[what]), []
-        together, number = max(1, tile**2 // (frames.shape[1] * frames.shape[2])), 2 if what == "particles" else 1
+        result, reasons = np.empty(frames.shape, RESULTS[what]), []
+        together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
+        number = 2 if doubting or what == "particles" else 1
         for first in range(0, len(frames), together):
             for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
                 if what == "particles":
                     result[i] = separate_particles(maps, threshold=self.threshold)
                 else:
                     result[i] = maps[..., 0] > self.threshold if what == "mask" else maps[..., 0]
-                expected.append(self.expected_iou(maps[..., 0]))
-        return result, expected
+                reasons.append(self.warning(maps) if doubting else None)
+        return result, reasons
 
-    def _warn(self, image: Any, expected: Sequence[float | None]) -> None:
-        doubtful = [i for i, iou in enumerate(expected) if iou is not None and iou < DOUBTFUL]
+    def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
+        doubtful = [i for i, reason in enumerate(reasons) if reason]
         if not doubtful:
             return
-        name, lowest = _name_of(image), min(iou for iou in expected if iou is not None)
-        if len(expected) > 1:
-            name = f"{name}: {len(doubtful)} of {len(expected)} frames, the first of them {doubtful[0]}"
+        name = _name_of(image)
+        if len(reasons) > 1:
+            name = f"{name}: {len(doubtful)} of {len(reasons)} frames, the first of them {doubtful[0]}"
         warnings.warn(
-            f"{name}: expect an IoU of {lowest:.2f} only; look at the mask, "
+            f"{name}: {reasons[doubtful[0]]}; look at the mask, "
             "pass another scale, or adapt the segmenter to a label or two of yours",
             stacklevel=4,
         )
@@ -221,6 +223,13 @@ class Segmenter:
         See :mod:`temlib.trust`. It tells how sure the network is: it may be sure, and wrong.
         """
         return None if self.trust is None else self.trust(agreement(as_array(probability), self.threshold))
+
+    def warning(self, maps: np.ndarray) -> str | None:
+        """Say why not to trust the mask of :meth:`maps`; None where nothing speaks against it, or none was calibrated.
+
+        See :meth:`temlib.trust.Trust.warning`.
+        """
+        return None if self.trust is None else self.trust.warning(maps, self.threshold)
 
     def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
         """Learn from a few labels of one's own; see :func:`temlib.training.adapt`."""
@@ -308,7 +317,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         metadata["levels"] = GreyLevels(**metadata["levels"])
         if metadata.get("trust"):
-            metadata["trust"] = Trust(**{name: tuple(points) for name, points in metadata["trust"].items()})
+            metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
         reason = " ".join(str(error).split())[:160]

@@ -60,7 +60,7 @@ def test_the_table_names_every_file(formats):
 
 
 @pytest.mark.parametrize("file", READ)
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_files_of_many_microscopes(formats, file):
     shape, size = READ[file]
     for lazy in (False, True):
@@ -72,7 +72,7 @@ def test_files_of_many_microscopes(formats, file):
 
 
 @pytest.mark.parametrize("file", REFUSED)
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_is_no_micrograph_is_refused_in_one_line(formats, file, capfd):
     assert re.search(REFUSED[file], refusal(formats / file))
     assert capfd.readouterr().err == ""

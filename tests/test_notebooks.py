@@ -27,6 +27,10 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def is_solution(cell):
+    return "solution" in cell.metadata.get("tags", [])
+
+
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
     """Notebooks 01 to 06 with small parameters, as `temlib figures` runs them."""
@@ -115,7 +119,9 @@ def test_notebooks_are_committed_executed_and_clean(name):
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert set(notebook.metadata) <= {"kernelspec", "language_info"}
-    assert not [cell for cell in notebook.cells if set(cell.metadata) - {"tags"}]
+    assert not [
+        cell for cell in notebook.cells if set(cell.metadata) - ({"tags", "jupyter"} if is_solution(cell) else {"tags"})
+    ]
     text = json.dumps([{k: v for k, v in o.get("data", {}).items() if k != "image/png"} or o for o in outputs])
     assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
 
@@ -123,15 +129,26 @@ def test_notebooks_are_committed_executed_and_clean(name):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebooks_are_easy_to_read(name):
     notebook = read(name)
-    first, last = notebook.cells[0], notebook.cells[-1]
-    assert first.cell_type == last.cell_type == "markdown"
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
     for words in ("You will learn", "You need", "It takes"):
         assert words in first.source
-    assert "Exercise 1" in last.source
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     assert all("#" in line for line in tagged[0].source.splitlines())
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_exercises_close_each_notebook_and_nothing_needs_their_solutions(name):
+    cells = read(name).cells
+    first = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
+    assert not any(is_solution(cell) for cell in cells[:first])
+    kinds = "".join("S" if is_solution(cell) else "E" for cell in cells[first:])
+    assert re.fullmatch(r"(ES+){2,3}", kinds), "an exercise, then its solution, two or three times"
+    for number, cell in enumerate([cell for cell in cells[first:] if not is_solution(cell)], start=1):
+        assert cell.cell_type == "markdown"
+        assert f"**Exercise {number}.**" in cell.source
 
 
 def test_committed_figures_show_no_third_party_micrograph():

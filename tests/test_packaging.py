@@ -18,6 +18,7 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
+    "hdf5",
     "nexus",
     "reading",
     "micrographs",
@@ -47,6 +48,8 @@ ROOMS = [
     "report",
     "batch",
     "runs",
+    "workshop",
+    "widgets",
     "cli",
 ]
 
@@ -120,7 +123,7 @@ def test_every_public_name_is_there():
 
 def test_rooms_import_only_from_rooms_to_their_left():
     modules = [path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"]
-    folders = ("multislice", "synthetic")
+    folders = ("multislice", "synthetic", "widgets")
     modules += [path for folder in folders for path in (ROOT / "temlib" / folder).glob("*.py")]
     of_room = {path: path.parent.name if path.parent.name in folders else path.stem for path in modules}
     assert set(of_room.values()) == set(ROOMS)
@@ -133,7 +136,7 @@ def test_rooms_import_only_from_rooms_to_their_left():
 
 
 def test_modules_of_a_room_do_not_import_in_circles():
-    for folder in ("multislice", "synthetic"):
+    for folder in ("multislice", "synthetic", "widgets"):
         imports = {}
         for path in (ROOT / "temlib" / folder).glob("*.py"):
             found = re.findall(rf"^\s*from temlib\.{folder}\.(\w+) import", path.read_text(), re.M)

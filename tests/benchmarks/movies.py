@@ -124,7 +124,7 @@ def on_workers(movie: Path, out: Path, segmenter: object, workers: int) -> dict[
     """Let workers of one core each do it."""
     import distributed
 
-    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         seconds = []
         for name in ("short.zspy", "movie.zspy"):

@@ -104,22 +104,22 @@ class Segmenter:
         scales = self.scales_for(image, scale)
         return self._maps(as_array(image)[None], scales, tile)[0]
 
-    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> np.ndarray:
-        """Give the maps of frames of one size, each with weights of its own."""
+    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
+        """Give the first or both of the maps of frames of one size; each frame has weights of its own."""
         shape = frames.shape[1:]
         grey = [normalise(frame, self.levels) for frame in frames]
         if self._network is None:
             self._network = prediction.start(self.model, self.runtime)
-        total, weights = np.zeros((*frames.shape, 2), np.float32), np.zeros((len(frames), 1, 1, 1), np.float32)
+        total, weights = np.zeros((*frames.shape, number), np.float32), np.zeros(len(frames), np.float32)
         for scale in scales:
             size = scaled(shape, scale)
             pictures = prediction.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
             box = (0, 0, size[0] / 2, size[1] / 2)  # the maps have half the pictures' resolution
-            for i, seen in enumerate(pictures):
+            for i, seen in enumerate(pictures[..., :number]):
                 weight = np.float32(np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1)
                 total[i] += weight * resize(seen, shape, box)
                 weights[i] += weight
-        total /= weights
+        total /= weights[:, None, None, None]
         return np.clip(total, 0, 1, out=total)
 
     def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
@@ -195,8 +195,9 @@ class Segmenter:
         """
         result, reasons = np.empty(frames.shape, RESULTS[what]), []
         together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
+        number = 2 if doubting or what == "particles" else 1
         for first in range(0, len(frames), together):
-            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile), start=first):
+            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
                 if what == "particles":
                     result[i] = separate_particles(maps, threshold=self.threshold)
                 else:

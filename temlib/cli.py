@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TemlibError as error:
         print(f"temlib: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written into
+        print(f"temlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
     segment.add_argument("--overwrite", action="store_true", help="do again what is done")
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
+    segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment)
 
@@ -108,7 +112,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    where = {"scheduler": options.scheduler, "workers": options.workers}
+    where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where)
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     doubtful = int((frames["expected_iou"].astype(float) < DOUBTFUL).sum())

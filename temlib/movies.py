@@ -68,8 +68,8 @@ class Movie:
     changed: int
 
     @classmethod
-    def of(cls, path: str | os.PathLike, pixel_size_nm: float | None = None) -> Movie:
-        """Look at a file; no frame is read.
+    def of(cls, path: str | os.PathLike, pixel_size_nm: float | None = None, chunk: int | None = None) -> Movie:
+        """Look at a file; no frame is read. For ``chunk`` see :func:`segment_movie`.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Movie:
             raise MicrographError(f"{path}: is an image, not a movie; give --out the name of a folder")
         data = whole_frames(signal)
         step = max(data.chunks[0])
-        step *= max(1, _PIXELS // (step * data.shape[1] * data.shape[2]))
+        step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
         changed = path.stat().st_mtime_ns
         return cls(str(path.resolve()), pixel_size_nm, data.shape, str(data.dtype), min(step, data.shape[0]), changed)
 
@@ -116,6 +116,7 @@ def segment_movie(
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
+    chunk: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -143,6 +144,9 @@ def segment_movie(
         ``path`` and ``out`` under the same names.
     workers : int
         Without a scheduler: this process alone (1), or so many local ones.
+    chunk : int, optional
+        Frames that are done together, rounded down to whole chunks of the file, of which there is at
+        least one; by default some 8 million pixels.
     overwrite : bool
         Replace ``out``, and what is left of a run with other settings.
     progress : bool
@@ -152,7 +156,7 @@ def segment_movie(
     -------
     DataFrame
         A row for each frame: ``frame``, ``covered`` (share of pixels in particles; of probabilities the
-        mean), ``expected_iou``, and ``new``, whether this run did it.
+        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`), and ``new``, whether this run did it.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def segment_movie(
         raise RunError(f"{out}: a movie's result is written under a name that ends in {_SUFFIX}")
     if out.exists() and not overwrite:
         raise RunError(f"{out}: exists already; pass overwrite=True (--overwrite) to replace it")
-    movie, parcel = Movie.of(path, pixel_size_nm), Parcel(segmenter)
+    movie, parcel = Movie.of(path, pixel_size_nm, chunk), Parcel(segmenter)
     try:
         scales = segmenter.scales_for(movie.open(), scale)
     except TemlibError:
@@ -230,9 +234,13 @@ class _Job:
         """Segment a chunk, write it, and then write that it is done."""
         part = self.movie.part(chunk)
         frames = whole_frames(self.movie.open())[part].compute(scheduler="synchronous")
-        result, expected = parcel.open().of_frames(frames, self.what, self.scales)
+        segmenter, what = parcel.open(), "probability" if self.what == "mask" else self.what
+        result, _ = segmenter.of_frames(frames, what, self.scales)
+        expected = [None if what == "particles" else segmenter.expected_iou(frame) for frame in result]
+        if self.what == "mask":
+            result = result > segmenter.threshold
         _array(self.result)[part] = result
-        covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2))
+        covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2), dtype=float)
         _write_json(self.done(chunk), {"covered": covered.tolist(), "expected_iou": expected})
         return chunk
 
@@ -299,7 +307,7 @@ def _in_a_line(error: BaseException) -> str:
 def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     """Start workers on this machine, each with its share of the cores."""
     cores = max(1, (os.cpu_count() or 1) // workers)
-    options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": None}
+    options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
     options |= {"silence_logs": logging.ERROR}
     return stack.enter_context(distributed.LocalCluster(**options))
 

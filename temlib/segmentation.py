@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib import prediction, stacks
-from temlib.backend import start_keras
+from temlib.backend import read_model
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
 from temlib.particles import separate_particles
@@ -103,22 +104,22 @@ class Segmenter:
         scales = self.scales_for(image, scale)
         return self._maps(as_array(image)[None], scales, tile)[0]
 
-    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> np.ndarray:
-        """Give the maps of frames of one size, each with weights of its own."""
+    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
+        """Give the first or both of the maps of frames of one size; each frame has weights of its own."""
         shape = frames.shape[1:]
         grey = [normalise(frame, self.levels) for frame in frames]
         if self._network is None:
             self._network = prediction.start(self.model, self.runtime)
-        total, weights = np.zeros((*frames.shape, 2), np.float32), np.zeros((len(frames), 1, 1, 1), np.float32)
+        total, weights = np.zeros((*frames.shape, number), np.float32), np.zeros(len(frames), np.float32)
         for scale in scales:
             size = scaled(shape, scale)
             pictures = prediction.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
             box = (0, 0, size[0] / 2, size[1] / 2)  # the maps have half the pictures' resolution
-            for i, seen in enumerate(pictures):
+            for i, seen in enumerate(pictures[..., :number]):
                 weight = np.float32(np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1)
                 total[i] += weight * resize(seen, shape, box)
                 weights[i] += weight
-        total /= weights
+        total /= weights[:, None, None, None]
         return np.clip(total, 0, 1, out=total)
 
     def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
@@ -194,8 +195,9 @@ class Segmenter:
         """
         result, reasons = np.empty(frames.shape, RESULTS[what]), []
         together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
+        number = 2 if doubting or what == "particles" else 1
         for first in range(0, len(frames), together):
-            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile), start=first):
+            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
                 if what == "particles":
                     result[i] = separate_particles(maps, threshold=self.threshold)
                 else:
@@ -305,20 +307,18 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     SegmenterError
         When the file is missing, damaged, or no segmenter of temlib.
     """
-    keras = start_keras()
-
     path = Path(path)
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read(_METADATA))
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = read_model(path)
         metadata["levels"] = GreyLevels(**metadata["levels"])
         if metadata.get("trust"):
             metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)

@@ -42,7 +42,8 @@ def agreement(probability: np.ndarray, threshold: float = 0.5) -> float:
     float in [0, 1]; 0 when the mask is empty
     """
     mask = probability > threshold
-    return float(probability[mask].sum() / max(mask.sum() + probability[~mask].sum(), 1e-9))
+    found = float(np.vdot(probability, mask.astype(probability.dtype)))
+    return found / max(np.count_nonzero(mask) + float(probability.sum()) - found, 1e-9)
 
 
 def contradiction(maps: np.ndarray, threshold: float = 0.5) -> float:

@@ -90,6 +90,7 @@ def test_a_movie_gives_what_its_stack_gives(movie, segmenter, whole):
 
 def test_chunks_hold_several_of_the_file_where_those_are_small(movie, monkeypatch):
     assert [movies.Movie.of(movie).part(i) for i in range(3)] == [slice(0, 3), slice(3, 6), slice(6, 8)]
+    assert [movies.Movie.of(movie, chunk=n).frames for n in (1, 5, 6, 100)] == [3, 3, 6, 8]
     monkeypatch.setattr(movies, "_PIXELS", 7 * SHAPE[0] * SHAPE[1])
     assert [movies.Movie.of(movie).part(i) for i in range(2)] == [slice(0, 6), slice(6, 8)]
 
@@ -221,7 +222,7 @@ def test_a_scheduler_at_an_address(movie, segmenter, whole, tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed: pip install 'temlib[cluster]'")
     loads = []
     with (
-        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         pytest.MonkeyPatch.context() as patch,
     ):
         load = Parcel._load
@@ -261,7 +262,7 @@ def test_the_command(movie, segmenter, tmp_path, monkeypatch, capsys):
     assert "mask.zspy: 8 frames segmented, 0 done before" in capsys.readouterr().out
     assert cli.main(command) == 2
     assert "exists already" in capsys.readouterr().err
-    assert cli.main([*command, "--overwrite", "--pixel-size", "2"]) == 0
+    assert cli.main([*command, "--overwrite", "--pixel-size", "2", "--chunk", "6"]) == 0
     assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "mask.zspy")) == (2, 2)
     assert cli.main(["segment", str(movie), str(movie), "--out", str(tmp_path / "two.zspy")]) == 2
     assert "is the mask of one movie" in capsys.readouterr().err

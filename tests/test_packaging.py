@@ -178,10 +178,10 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine():
 def test_the_top_level_stays_as_it_is():
     top = {path.relative_to(ROOT).parts[0] for path in TRACKED}
     house = {"notebooks", "temlib", "tests", "figures", "environment.yml", "README.md"}
-    usual = {"pyproject.toml", "constraints.txt", "LICENSE", "CITATION.cff", "CHANGELOG.md"}
+    usual = {"pyproject.toml", "constraints.txt", "docs", "LICENSE", "CITATION.cff", "CHANGELOG.md"}
     hidden = {name for name in top if name.startswith(".")}
     assert top - hidden <= house | usual
-    assert hidden <= {".ci", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"}
+    assert hidden <= {".binder", ".ci", ".gitignore", ".gitattributes", ".pre-commit-config.yaml"}
 
 
 def test_numbers_of_the_readme_are_those_of_the_committed_tables():

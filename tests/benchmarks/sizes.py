@@ -74,22 +74,46 @@ def measure(condition: dict[str, float], segmenter: temlib.Segmenter) -> dict[st
 
 
 def on_simulated(segmenter: temlib.Segmenter) -> pd.DataFrame:
-    """Give number and median diameter of the whole particles of ``simulated``, true and found, and the bias."""
-    each = []
-    for m in datasets.load("simulated", list(datasets.table("simulated")["name"])):
-        tables = [temlib.measure_particles(labels) for labels in (m.labels, segmenter.particles(m.image))]
-        each.append([t.loc[~t["touches_edge"], "equivalent_diameter_nm"].to_numpy() for t in tables])
+    """Give the bias of the median diameter of the whole particles of ``simulated``: of all, and of those found.
+
+    A particle is found when one that the network says has an IoU above 0.5 with it.
+    """
+    each = [whole_particles(m.labels, segmenter.particles(m.image)) for m in datasets.load("simulated", names())]
     rng = np.random.default_rng(SEED)
 
-    def bias(rows: np.ndarray) -> float:
-        true, found = (np.median(np.concatenate([each[row][kind] for row in rows])) for kind in (0, 1))
-        return 100 * (found / true - 1)
+    def biases(rows: np.ndarray) -> tuple[float, float]:
+        true, found, ratios = (np.concatenate([each[row][kind] for row in rows]) for kind in range(3))
+        return 100 * (np.median(found) / np.median(true) - 1), 100 * (np.median(ratios) - 1)
 
-    low, high = np.quantile([bias(rng.integers(0, len(each), len(each))) for _ in range(2000)], [0.025, 0.975])
-    true, found = (np.concatenate([pair[kind] for pair in each]) for kind in (0, 1))
-    row = {"micrographs": len(each), "true number": len(true), "found number": len(found)}
-    row |= {"true median_nm": np.median(true), "found median_nm": np.median(found)}
-    return pd.DataFrame([row | {"bias_percent": bias(np.arange(len(each))), "low_percent": low, "high_percent": high}])
+    drawn = np.array([biases(rng.integers(0, len(each), len(each))) for _ in range(2000)])
+    true, found, ratios = (np.concatenate([some[kind] for some in each]) for kind in range(3))
+    numbers = {"all": len(found), "found ones": len(ratios)}
+    rows = [
+        {"particles": kind, "true number": len(true), "network number": numbers[kind], "bias_percent": bias}
+        | dict(zip(("low_percent", "high_percent"), np.quantile(draws, [0.025, 0.975]), strict=True))
+        for kind, bias, draws in zip(numbers, biases(np.arange(len(each))), drawn.T, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def names() -> list[str]:
+    """List all micrographs of ``simulated``."""
+    return list(datasets.table("simulated")["name"])
+
+
+def whole_particles(labels: object, particles: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give true diameters [nm], those that the network says [nm], and their ratio for each particle found."""
+    true, said = (temlib.measure_particles(each).set_index("particle") for each in (labels, particles))
+    sizes = [table.loc[~table["touches_edge"], "equivalent_diameter_nm"] for table in (true, said)]
+    ratios = []
+    for number, diameter in sizes[0].items():
+        particle = labels.data == number
+        over = np.bincount(particles.data[particle], minlength=2)
+        over[0] = 0
+        best = int(over.argmax())
+        if over[best] and iou(particle, particles.data == best) > 0.5:
+            ratios.append(said.loc[best, "equivalent_diameter_nm"] / diameter)
+    return sizes[0].to_numpy(), sizes[1].to_numpy(), np.array(ratios)
 
 
 def main() -> None:

@@ -66,7 +66,8 @@ class LabelPainter(anywidget.AnyWidget):
     masks : sequence of masks, optional
         First masks, one for each micrograph, in place of a segmenter's.
     classifier : str
-        One of :data:`temlib.labels.CLASSIFIERS`.
+        One of :data:`temlib.labels.CLASSIFIERS`. The default is both better and quicker on a micrograph that
+        one scribbles on (``tests/benchmarks/classifiers.py``).
     seed : int
         Of the classifier.
 

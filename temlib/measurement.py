@@ -278,6 +278,8 @@ def _grey_levels(labels: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    known = np.isfinite(values)  # a detector's masked pixels are NaN
+    owner, values = owner[known], values[known]
     counts = np.bincount(owner, minlength=n + 1)[1:]
     sums = np.bincount(owner, values, minlength=n + 1)[1:]
     return np.divide(sums, counts, out=np.full(n, np.nan), where=counts > 0)

@@ -18,6 +18,9 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
+    "hdf5",
+    "nexus",
+    "reading",
     "micrographs",
     "datasets",
     "register_emps",
@@ -35,7 +38,10 @@ ROOMS = [
     "distribution",
     "exchange",
     "trust",
+    "stacks",
     "segmentation",
+    "parcels",
+    "movies",
     "training",
     "pretraining",
     "figures",
@@ -48,7 +54,10 @@ ROOMS = [
 ]
 
 
-UPWARDS = {("segmentation", "training")}  # segmenter.adapt(...) is a word for training.adapt
+UPWARDS = {
+    ("segmentation", "training"),  # segmenter.adapt(...) is a word for training.adapt
+    ("segmentation", "parcels"),  # a lazy result carries its segmenter with it
+}
 
 
 def bare(requirement):

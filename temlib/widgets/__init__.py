@@ -1,4 +1,4 @@
-"""Widgets for notebooks: explorers, to move a number and see what it does."""
+"""Widgets for notebooks: the label painter, and explorers, to move a number and see what it does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from temlib.widgets.explorers import (
     explore_scene,
     explore_threshold,
 )
+from temlib.widgets.painter import LabelPainter
 
 __all__ = [
+    "LabelPainter",
     "explore_dose_and_defocus",
     "explore_features",
     "explore_iou",

@@ -1,0 +1,255 @@
+"""Detector stacks: frames that fast pixel detectors write to HDF5 in NeXus layout, read lazily.
+
+Known are the layout of x-spectrum's Lambda and its kin (frames in ``NXdetector/data``) and of
+Dectris (frames in ``NXdata/data_000001`` and on, in files beside the master). Pixels of the sensor
+are not pixels of the specimen: such files state no pixel size of the micrograph.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import MicrographError
+
+if TYPE_CHECKING:
+    import h5py
+    from hyperspy.signals import Signal2D
+
+__all__ = ["detectors_in", "read_detectors", "text"]
+
+_FRAME_TIMES = (  # the first that is there counts: with the time of readout before without
+    "frame_time",
+    "count_time",
+    "detectorSpecific/frame_time",
+    "detectorSpecific/frame_count_time",
+    "collection/shutter_time",
+)
+_MASKS = ("pixel_mask", "detectorSpecific/pixel_mask")
+_REJECTED = 0x0000FFFF  # NXdetector: other bits say something of a pixel that counts all the same
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "μs", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
+}
+_BLOCK = 2**25  # bytes of frames that are read at once
+
+
+def detectors_in(file: h5py.File) -> list[str]:
+    """Name the groups of class ``NXdetector``, also where a Lambda's file leaves the class out."""
+    import h5py
+
+    found = []
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == "NXdetector":
+            found.append(name)
+
+    file.visititems(look)
+    usual = "entry/instrument/detector"
+    return found or ([usual] if isinstance(file.get(f"{usual}/data"), h5py.Dataset) else [])
+
+
+def read_detectors(path: str | os.PathLike, lazy: bool = False) -> list[Signal2D]:
+    """Read the frames of each detector in a file.
+
+    Pixels that the detector's ``pixel_mask`` rejects (gaps between modules, dead, hot) become NaN,
+    for which the frames become float32; without such pixels they keep their integers.
+
+    Parameters
+    ----------
+    path : path
+        HDF5 in NeXus layout. Compressed frames (bitshuffle, LZ4, Blosc) need ``temlib[detectors]``.
+    lazy : bool
+        Read frames when they are computed. The result can be sent to other processes, which
+        open the file themselves.
+
+    Returns
+    -------
+    list of hyperspy Signal2D of shape (frames, height, width), or (height, width) for a single frame
+        The navigation axis is ``time`` [s] where the file states a frame time, else ``frame``.
+
+    Raises
+    ------
+    MicrographError
+        When frames are missing, damaged, compressed by an unknown filter, or larger than memory.
+    """
+    import h5py
+
+    path = Path(path)
+    with h5py.File(path) as file:
+        found = [_read(path, file, name, lazy) for name in detectors_in(file)]
+    return [signal for signal in found if signal is not None] or _refuse(path, "holds a detector without frames")
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Frames in a file: an array to dask, which opens the file anew, in whichever process it is asked."""
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        import h5py
+
+        _register_filters()
+        try:
+            with h5py.File(self.path) as file:
+                return file[self.name][index]
+        except (OSError, KeyError) as error:
+            raise MicrographError(f"{self.path.name}: frames cannot be read ({_line(error)}); copy it again") from error
+
+
+def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None:
+    import dask.array as da
+    import hyperspy.api as hs
+
+    parts = _parts(path, file, name)
+    if not parts:
+        return None
+    empty = np.empty((0,) * parts[0].ndim, parts[0].dtype)  # without it dask reads to learn the type
+    blocks = [da.from_array(part, _chunks(part, file), asarray=False, meta=empty) for part in parts]
+    frames = da.concatenate(blocks)
+    if frames.ndim == 3 and len(frames) == 1:
+        frames = frames[0]
+    if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
+        _refuse(path, f"holds {frames.dtype} data of shape {frames.shape} where a detector's frames should be")
+    bad = _bad_pixels(path, file[name], frames.shape[-2:])
+    if bad.any():
+        frames = da.where(bad, np.float32(np.nan), frames.astype(np.float32))
+    if not lazy:
+        _check_memory(path, frames.nbytes)
+        frames = frames.compute(scheduler="synchronous")
+    seconds = _frame_time(file[name])
+    time: dict[str, Any] = {"name": "time", "scale": seconds, "units": "s"} if seconds else {"name": "frame"}
+    axes = [time | {"navigate": True}] * (frames.ndim - 2) + [{"name": "y"}, {"name": "x"}]
+    axes = [axis | {"size": size} for axis, size in zip(axes, frames.shape, strict=True)]
+    title = f"{path.stem}, {name.rpartition('/')[2]}"
+    signal = hs.signals.Signal2D(frames, axes=axes, metadata={"General": {"title": title}})
+    return signal.as_lazy() if lazy else signal
+
+
+def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
+    """Find where the frames of a detector are."""
+    import h5py
+
+    own = file[name].get("data")
+    names = [f"{name}/data"] if isinstance(own, h5py.Dataset) else _linked(path, file, name)
+    parts = []
+    for each in names:
+        dataset = file[each]
+        _check_filters(path, dataset)
+        shape = _held(path, dataset)
+        shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
+        parts.append(_Frames(path.resolve(), each, shape, dataset.dtype))
+    if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
+        _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
+    return parts
+
+
+def _held(path: Path, dataset: h5py.Dataset) -> tuple[int, ...]:
+    """Give the shape of the frames that were written: a file is made for more than an aborted run fills."""
+    if dataset.chunks is None or dataset.ndim != 3 or dataset.is_virtual or 0 in dataset.shape:
+        return dataset.shape
+    tiles = [-(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)]
+    held = dataset.id.get_num_chunks() // (tiles[1] * tiles[2]) * dataset.chunks[0]
+    if held == 0:
+        _refuse(path, f"declares frames of shape {dataset.shape} and holds none; copy it again")
+    if held < dataset.shape[0]:
+        warnings.warn(f"{path.name}: declares {dataset.shape[0]} frames and holds {held}", stacklevel=2)
+    return (min(held, dataset.shape[0]), *dataset.shape[1:])
+
+
+def _linked(path: Path, file: h5py.File, name: str) -> list[str]:
+    """Name the arrays data_000001, ... of the entry that a detector belongs to."""
+    entry = name.split("/")[0]
+    group = file.get(f"{entry}/data")
+    names = sorted(key for key in (group if group is not None else ()) if key.startswith("data_"))
+    for key in names:
+        if group.get(key) is None:
+            link = group.get(key, getlink=True)
+            _refuse(path, f"its frames are in {getattr(link, 'filename', key)}, which is not there; put it beside it")
+    return [f"{entry}/data/{key}" for key in names]
+
+
+def _chunks(part: _Frames, file: h5py.File) -> tuple[int, ...]:
+    """Give whole frames, whole chunks of the file, about ``_BLOCK`` bytes."""
+    if part.ndim < 3:
+        return part.shape
+    stored = (file[part.name].chunks or (1,))[0]
+    frame = max(1, int(np.prod(part.shape[1:], dtype=np.int64)) * max(part.dtype.itemsize, 4))
+    return (min(max(part.shape[0], 1), max(stored, _BLOCK // frame // stored * stored)), *part.shape[1:])
+
+
+def _bad_pixels(path: Path, detector: h5py.Group, shape: Sequence[int]) -> np.ndarray:
+    mask = next((detector[key] for key in _MASKS if key in detector), None)
+    if mask is None:
+        return np.zeros(shape, bool)
+    array = np.asarray(mask[()])
+    array = array[0] if array.ndim == 3 and len(array) else array  # some write one for each frame, all the same
+    if array.shape != tuple(shape) or array.dtype.kind not in "biu":
+        _refuse(path, f"its pixel mask has shape {array.shape}, its frames {tuple(shape)}")
+    return (array.astype(np.int64) & _REJECTED) != 0
+
+
+def _frame_time(detector: h5py.Group) -> float | None:
+    """Give the time from frame to frame [s]; None where the file does not say it."""
+    stated = next((detector[key] for key in _FRAME_TIMES if key in detector), None)
+    if stated is None or stated.dtype.kind not in "iuf" or not stated.size:
+        return None
+    unit = text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
+    seconds = float(np.median(stated[()])) * _SECONDS.get(unit.strip().lower(), np.nan)
+    return seconds if np.isfinite(seconds) and seconds > 0 else None
+
+
+def _check_memory(path: Path, needed: int) -> None:
+    import psutil
+
+    if needed > psutil.virtual_memory().available:
+        _refuse(path, f"its frames need {needed / 2**30:.0f} GiB, more than the memory that is free; pass lazy=True")
+
+
+def _check_filters(path: Path, dataset: h5py.Dataset) -> None:
+    """Check that what compressed the frames can be undone here."""
+    import h5py
+
+    _register_filters()
+    plist = dataset.id.get_create_plist()
+    for index in range(plist.get_nfilters()):
+        code, _, _, label = plist.get_filter(index)
+        if not h5py.h5z.filter_avail(code):
+            label = text(label).split(";")[0] or code
+            _refuse(path, f"its frames are compressed by the HDF5 filter {label}: pip install 'temlib[detectors]'")
+
+
+def _register_filters() -> None:
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401  # registers the filters when it is imported
+
+
+def text(value: Any) -> str:
+    """Give an attribute as text, which files keep as bytes, text or an array of one."""
+    value = value[0] if isinstance(value, np.ndarray) and value.size else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def _refuse(path: Path, reason: str) -> Any:
+    raise MicrographError(f"{path.name}: {reason}")

@@ -108,10 +108,10 @@ def _fill(folder: Path, clone: Path, wheelhouse: bool) -> None:
 
     for name in ("notebooks", "solutions"):
         (folder / name).mkdir(parents=True)
-    for name in NOTEBOOKS:
-        path = clone / "notebooks" / f"{name}.ipynb"
-        if not path.is_file():
-            raise RunError(f"{path}: there is no such notebook; run this in a clone of temlib")
+    notebooks = sorted((clone / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if missing := set(NOTEBOOKS) - {path.stem for path in notebooks}:
+        raise RunError(f"{clone}: there is no notebook {min(missing)} here; run this in a clone of temlib")
+    for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         nbformat.write(for_participants(notebook), folder / "notebooks" / path.name)
         nbformat.write(with_solutions(notebook), folder / "solutions" / path.name)

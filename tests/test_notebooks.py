@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from temlib import cli
-from temlib.runs import NOTEBOOKS, Run
+from temlib.runs import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
 from tests.conftest import ROOT
 
 QUICK = ROOT / "tests" / "ci.yml"
+ALL = NOTEBOOKS + FURTHER_NOTEBOOKS
 REFERENCE = json.loads((ROOT / "tests" / "reference.json").read_text())
 
 
@@ -100,6 +101,16 @@ def test_executed_notebooks_repeat_their_outputs(quick_run):
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def test_notebook_8_segments_its_movie_and_repeats(tmp_path):
+    """Two workers are started each time."""
+    name = next(name for name in FURTHER_NOTEBOOKS if name.startswith("08"))
+    cli._execute(ROOT / "notebooks" / f"{name}.ipynb", {"n_frames": 16, "root": str(tmp_path)}, tmp_path)
+    made = {path.name for path in (tmp_path / "runs" / "simulated-bundled" / "movie").iterdir()}
+    assert {"movie.zspy", "mask.zspy", "mask.csv", "mask_of_workers.zspy"} <= made
+    result = nbval(tmp_path / f"{name}.ipynb")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     path = quick_run.folder / "notebooks" / f"{NOTEBOOKS[1]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
@@ -111,7 +122,7 @@ def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     assert "variance 9" in result.stdout
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_committed_executed_and_clean(name):
     notebook = read(name)
     cells = code_cells(notebook)
@@ -126,7 +137,7 @@ def test_notebooks_are_committed_executed_and_clean(name):
     assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_easy_to_read(name):
     notebook = read(name)
     first = notebook.cells[0]
@@ -139,7 +150,7 @@ def test_notebooks_are_easy_to_read(name):
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_exercises_close_each_notebook_and_nothing_needs_their_solutions(name):
     cells = read(name).cells
     first = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
@@ -155,7 +166,7 @@ def test_committed_figures_show_no_third_party_micrograph():
     for folder in (ROOT / "figures").iterdir():
         if folder.is_dir() and not folder.name.startswith("simulated-"):
             assert {path.name for path in folder.iterdir()} <= {"scores.csv", "provenance.json"}
-    for name in NOTEBOOKS:
+    for name in ALL:
         (parameters,) = [c for c in code_cells(read(name)) if "parameters" in c.metadata.get("tags", [])]
         assert 'data = "simulated"' in parameters.source
 

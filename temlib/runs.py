@@ -38,7 +38,7 @@ NOTEBOOKS = (
     "05_reproduce_figures",
     "06_measure_particles",
 )
-FURTHER_NOTEBOOKS = ("07_your_own_micrographs",)
+FURTHER_NOTEBOOKS = ("07_your_own_micrographs", "08_movies_and_clusters")
 """Notebooks that stand by themselves: ``temlib figures`` does not run them."""
 
 _KINDS = ("ML", "TL", "Otsu")

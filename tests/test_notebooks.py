@@ -121,6 +121,16 @@ def test_notebook_7_says_the_same_when_it_finds_what_an_earlier_run_painted(tmp_
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def test_notebook_8_segments_its_movie_and_repeats(tmp_path):
+    """Two workers are started each time."""
+    name = next(name for name in FURTHER_NOTEBOOKS if name.startswith("08"))
+    cli._execute(ROOT / "notebooks" / f"{name}.ipynb", {"n_frames": 16, "root": str(tmp_path)}, tmp_path)
+    made = {path.name for path in (tmp_path / "runs" / "simulated-bundled" / "movie").iterdir()}
+    assert {"movie.zspy", "mask.zspy", "mask.csv", "mask_of_workers.zspy"} <= made
+    result = nbval(tmp_path / f"{name}.ipynb")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     path = quick_run.folder / "notebooks" / f"{NOTEBOOKS[1]}.ipynb"
     notebook = nbformat.read(path, as_version=4)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from temlib.distribution import size_distribution
-from temlib.errors import MicrographError, RunError, TemlibError
+from temlib.errors import MicrographError, OutputError, RunError, TemlibError
 from temlib.exchange import save_labels
 from temlib.figures import COLOURS
 from temlib.measurement import measure_particles
-from temlib.micrographs import load_micrograph, normalise, pixel_size_of, write_atomically
+from temlib.micrographs import load_micrograph, normalise, pixel_size_of, remove_leftovers, write_atomically
 from temlib.particles import separate_particles
 from temlib.progress import progress_bar
 from temlib.report import save_report
@@ -108,9 +109,11 @@ def segment_files(
     RunError
         When ``out`` holds results of other settings, or two files have one name. A file that
         cannot be read stops nothing: it is in ``failed``.
+    OutputError
+        When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
     names = names_of(files)
-    out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     network = _name(segmenter)
     settings = {
         "network": network,
@@ -119,17 +122,23 @@ def segment_files(
         "pixel_size_nm": pixel_size_nm,
     }
     rows = _read(out / _SUMMARY).to_dict("records") if _keep_settings(out, settings, overwrite) else []
+    if overwrite:  # a run that is killed must not leave new files under a row of old ones
+        rows = [row for row in rows if row["micrograph"] not in names]
+        _write_table(pd.DataFrame(rows), out / _SUMMARY)
+    done = {row["micrograph"] for row in rows}
     batch = Batch(pd.DataFrame(), pd.DataFrame())
     for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
-        if any(row["micrograph"] == name for row in rows) and not overwrite:
+        if name in done and (out / f"{name}_{_PARTICLES}").exists():
             batch.skipped += 1
             continue
         try:
             row = _segment_file(file, name, out, segmenter, network, scale, pixel_size_nm)
+        except OutputError:  # the next one would fare no better
+            raise
         except (TemlibError, OSError, MemoryError) as error:
             batch.failed[str(file)] = " ".join(str(error).split()) or type(error).__name__
             continue
-        rows = [other for other in rows if other["micrograph"] != name] + [row]
+        rows = sorted([other for other in rows if other["micrograph"] != name] + [row], key=itemgetter("micrograph"))
         _write_table(pd.DataFrame(rows), out / _SUMMARY)
     batch.micrographs = pd.DataFrame(rows)
     tables = [_read(out / f"{row['micrograph']}_{_PARTICLES}") for row in rows]
@@ -210,9 +219,14 @@ def names_of(files: Sequence[Path]) -> dict[str, Path]:
 def _keep_settings(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
     """Write down what results depend on; say whether those in the folder do not depend on anything else."""
     path = out / _SETTINGS
-    same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == settings
+    try:
+        same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == settings
+    except ValueError:  # whatever it is, it was not written here
+        same = False
     if not same and not overwrite:
         raise RunError(f"{out}: holds results of another network or other settings; name another folder, or overwrite")
+    if not same:  # before the new settings are there: a run killed in between must not take old results for its own
+        (out / _SUMMARY).unlink(missing_ok=True)
     write_atomically(
         path, lambda temporary: temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     )
@@ -234,9 +248,10 @@ def _write_distribution(particles: pd.DataFrame, path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    if not path.exists():
+    """Read a table; a micrograph may be called NA."""
+    if not path.exists() or not path.read_bytes().strip():
         return pd.DataFrame()
-    return pd.read_csv(path, dtype={"micrograph": str}).fillna({"warning": ""})
+    return pd.read_csv(path, dtype={"micrograph": str}, keep_default_na=False, na_values=[""]).fillna({"warning": ""})
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TemlibError as error:
         print(f"temlib: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a folder that may not be written into
+        print(f"temlib: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
     workshop.add_argument(
-        "--wheelhouse", action="store_true", help="fetch all packages too (1.5 GB), for machines of this kind"
+        "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
     )
     workshop.set_defaults(run=_workshop)
     return parser

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["CARRIED", "DATASETS", "REGISTRY", "Annotated", "Dataset", "assign_splits", "load", "table"]
+__all__ = ["CARRIED", "DATASETS", "REGISTRY", "Annotated", "Dataset", "assign_splits", "fetch", "load", "table"]
 
 CARRIED = Path(__file__).with_name("data")
 """Folder of all data that the package carries."""
@@ -32,6 +33,7 @@ CARRIED = Path(__file__).with_name("data")
 REGISTRY = CARRIED / "registry"
 """Folder of a table for each data set: its micrographs, their splits and sums."""
 
+_SILENT = 30.0  # seconds without a byte after which a server is given up
 SPLITS = ("train", "validation", "test")
 
 
@@ -184,22 +186,83 @@ def _fetch(dataset: str, file: str, sha256: str) -> Path:
         path = Path(folder) / dataset / file
         if not path.is_file():
             raise DatasetError(f"{path}: missing; put {dataset} there, or unset TEMLIB_DATA to download it")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise DatasetError(f"{path}: is not the file that temlib expects (sha256 differs); fetch it again")
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != sha256:
+            raise DatasetError(
+                f"{path}: is not the file that temlib expects (its sha256 is {found[:12]}..., not {sha256[:12]}...); "
+                "fetch it again"
+            )
         return path
     import pooch
 
     try:
-        return Path(
-            pooch.retrieve(
-                DATASETS[dataset].url + file,
-                known_hash=f"sha256:{sha256}",
-                fname=file.replace("/", "_"),
-                path=pooch.os_cache("temlib") / dataset,
-            )
-        )
-    except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
+        return fetch(DATASETS[dataset].url + file, pooch.os_cache("temlib") / dataset / file.replace("/", "_"), sha256)
+    except DatasetError as error:
         raise DatasetError(
-            f"{dataset}: {file} could not be downloaded from {DATASETS[dataset].url} ({type(error).__name__}); "
+            f"{dataset}: {file} could not be downloaded from {DATASETS[dataset].url} ({error}); "
             f"connect to the network, or set TEMLIB_DATA to a folder that holds {dataset}/"
         ) from error
+
+
+def fetch(url: str, target: Path, sha256: str | None = None, seconds: float = 600) -> Path:
+    """Download a file unless it is there: whole, checked and renamed, or not at all.
+
+    Two processes may fetch the same file at once. A server that says nothing for 30 s is given up;
+    one that keeps on dripping, after ``seconds``.
+
+    Parameters
+    ----------
+    url : str
+        Where it is.
+    target : Path
+        Where it shall be.
+    sha256 : str, optional
+        Its sum. A file that is there with another one is fetched again.
+    seconds : float
+        Longest time that the download may take [s].
+
+    Raises
+    ------
+    DatasetError
+        When it does not come, comes too slowly, or is not the file expected.
+    """
+    import pooch
+
+    ends = time.monotonic() + seconds
+    silent = min(seconds, _SILENT)
+
+    class Bounded(pooch.HTTPDownloader):
+        def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> bool | None:
+            with open(output_file, "wb") as file:
+                return super().__call__(url, _Until(ends, file), pooch, check_only)
+
+    if sha256 is None and target.is_file():
+        return target
+    pooch.get_logger().setLevel("WARNING")  # no line for each of hundreds of files
+    try:
+        path = pooch.retrieve(
+            url,
+            known_hash=sha256 and f"sha256:{sha256}",
+            fname=target.name,
+            path=target.parent,
+            downloader=Bounded(timeout=silent, chunk_size=256),
+        )
+    except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
+        reason = " ".join(str(error).split())[:200]
+        raise DatasetError(f"{type(error).__name__}: {reason}") from error
+    return Path(path)
+
+
+class _Until:
+    """A file that can be written to until some time: what is slower than that never ends."""
+
+    def __init__(self, ends: float, file: BinaryIO):
+        self._ends, self._file = ends, file
+
+    def write(self, content: bytes) -> int:
+        if time.monotonic() > self._ends:
+            raise TimeoutError("the network is too slow")
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()

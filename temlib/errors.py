@@ -3,6 +3,7 @@
 __all__ = [
     "DatasetError",
     "MicrographError",
+    "OutputError",
     "RunError",
     "SegmenterError",
     "TemlibError",
@@ -16,6 +17,10 @@ class TemlibError(ValueError):
 
 class MicrographError(TemlibError):
     """A file is not a micrograph that temlib can use."""
+
+
+class OutputError(TemlibError):
+    """A file cannot be written; what was there is as it was."""
 
 
 class DatasetError(TemlibError):

@@ -7,7 +7,10 @@ not, they are ``px`` with scale 1, and :func:`pixel_size_of` gives ``None``.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import MicrographError
+from temlib.errors import MicrographError, OutputError
 from temlib.reading import read_signals
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ __all__ = [
     "micrograph",
     "normalise",
     "pixel_size_of",
+    "remove_leftovers",
     "save_micrograph",
     "with_axes_of",
     "write_atomically",
@@ -56,6 +60,7 @@ _NANOMETRES = {
 _LARGEST_PIXEL_NM = 1e4
 # A tenth of the finest pixel of an atom-resolving microscope: smaller ones are a damaged header.
 _SMALLEST_PIXEL_NM = 1e-4
+_OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
 _WIDEST_FILLED_PX = 16  # half of the widest gap of a detector that is filled from its sides
 
 
@@ -229,13 +234,26 @@ def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = 
     ------
     MicrographError
         When the file exists and ``overwrite`` is false.
+    OutputError
+        When it cannot be written; a file that was there is as it was.
     """
+    from PIL import Image
+
     path = Path(path)
     if path.exists() and not overwrite:
         raise MicrographError(f"{path}: exists already; pass overwrite=True to replace it")
     if image.data.dtype == bool:
         image = with_axes_of(image, image.data.astype(np.uint8), image.metadata.General.title)
-    return write_atomically(path, lambda temporary: image.save(temporary, overwrite=True))
+
+    def write(temporary: Path) -> None:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):  # HyperSpy's writer says nothing of a full disk
+            Image.fromarray(np.asarray(image.data)).save(temporary)
+            return
+        if path.suffix.lower() == ".hspy":
+            _reserve(temporary, image.data.nbytes + _OVERHEAD)
+        image.save(temporary, overwrite=True)
+
+    return write_atomically(path, write)
 
 
 def write_atomically(path: str | os.PathLike, write: Any) -> Path:
@@ -243,16 +261,45 @@ def write_atomically(path: str | os.PathLike, write: Any) -> Path:
 
     The temporary name lies in the same folder and keeps the suffix, by which writers choose
     their format. The folder is made where it is missing; a file of that name is replaced.
+
+    Raises
+    ------
+    OutputError
+        When the disk is full, or the folder cannot be made or written into.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-part{path.suffix}")
     try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())[:160] or type(error).__name__
+        way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
+        raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
     return path
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what :func:`write_atomically` left half-written in a folder because its process was killed."""
+    import psutil
+
+    for path in Path(folder).glob(".*-part*"):
+        process = re.fullmatch(r"\..*\.(\d+)-part(\.\w+)?", path.name)
+        if process and not psutil.pid_exists(int(process[1])):
+            path.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make sure that there is room: the HDF5 library, once it has found a disk full, may bring Python down later."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _filled(data: np.ndarray, finite: np.ndarray) -> np.ndarray:

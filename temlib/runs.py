@@ -38,7 +38,7 @@ NOTEBOOKS = (
     "05_reproduce_figures",
     "06_measure_particles",
 )
-FURTHER_NOTEBOOKS = ("08_movies_and_clusters",)
+FURTHER_NOTEBOOKS = ("07_your_own_micrographs", "08_movies_and_clusters")
 """Notebooks that stand by themselves: ``temlib figures`` does not run them."""
 
 _KINDS = ("ML", "TL", "Otsu")
@@ -133,11 +133,16 @@ class Run:
     def save_images(self, images: dict[str, Signal2D], folder: str) -> None:
         """Write images, masks or labels into a folder of the run, each under its name.
 
-        What an earlier execution of the notebook wrote into that folder is removed first.
+        What an earlier execution of the notebook wrote into that folder is removed once all are written.
         """
-        shutil.rmtree(self.folder / folder, ignore_errors=True)
+        place = self.folder / folder
+        new = place.with_name(f".{place.name}-part")
+        shutil.rmtree(new, ignore_errors=True)
         for name, image in images.items():
-            save_micrograph(image, self.folder / folder / f"{name}.hspy", overwrite=True)
+            save_micrograph(image, new / f"{name}.hspy")
+        shutil.rmtree(place, ignore_errors=True)
+        if images:
+            new.rename(place)
 
     def names(self, folder: str, notebook: int) -> list[str]:
         """List the images that an earlier notebook wrote into a folder, in alphabetical order."""

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib import prediction, stacks
-from temlib.backend import start_keras
+from temlib.backend import read_model
 from temlib.errors import SegmenterError
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
 from temlib.particles import separate_particles
@@ -306,20 +307,18 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     SegmenterError
         When the file is missing, damaged, or no segmenter of temlib.
     """
-    keras = start_keras()
-
     path = Path(path)
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read(_METADATA))
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = read_model(path)
         metadata["levels"] = GreyLevels(**metadata["levels"])
         if metadata.get("trust"):
             metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import warnings
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temlib.backend import start_keras
-from temlib.datasets import CARRIED
-from temlib.errors import WeightsError
+from temlib.backend import read_model, start_keras
+from temlib.datasets import CARRIED, fetch
+from temlib.errors import DatasetError, WeightsError
 
 if TYPE_CHECKING:
     import keras
@@ -192,13 +194,15 @@ def unet(encoder: keras.Model, *decoders: keras.Model) -> keras.Model:
 
 
 def _download(name: str, tried: list[str]) -> Path:
-    keras = start_keras()
+    """Fetch a file of Keras's into Keras's own cache, whole or not at all."""
+    start_keras()
     from keras.src.applications.mobilenet import BASE_WEIGHT_PATH
 
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     try:
-        return Path(keras.utils.get_file(name, BASE_WEIGHT_PATH + name, cache_subdir="models"))
-    except Exception as error:  # Keras wraps URL errors in a bare Exception
-        tried.append(f"Keras's download ({' '.join(str(error).split())[:120]})")
+        return fetch(BASE_WEIGHT_PATH + name, Path(home) / "models" / name)
+    except DatasetError as error:
+        tried.append(f"Keras's download ({error})")
         raise WeightsError(
             f"no ImageNet weights: tried {'; '.join(tried)}. Connect to the network, set TEMLIB_WEIGHTS to a folder "
             f"with {name}, pass the path of a weights file, or weights=None for a random encoder"
@@ -207,10 +211,9 @@ def _download(name: str, tried: list[str]) -> Path:
 
 def _of_segmenter(path: Path) -> keras.Model:
     """Take the encoder out of a saved segmenter; no code from the file is run."""
-    keras = start_keras()
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True).get_layer("encoder")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        model = read_model(path).get_layer("encoder")
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(f"{path}: is no segmenter saved by temlib ({reason}); pass another file") from error
     model.trainable = False

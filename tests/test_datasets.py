@@ -91,7 +91,7 @@ def test_downloads_are_checked_against_their_sha256(monkeypatch, tmp_path):
     monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path)
     asked = {}
 
-    def retrieve(url, known_hash, fname, path):
+    def retrieve(url, known_hash, **_):
         asked.update(url=url, known_hash=known_hash)
         raise ValueError("hash of downloaded file does not match")
 

@@ -101,6 +101,26 @@ def test_executed_notebooks_repeat_their_outputs(quick_run):
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def execute_own_micrographs(root):
+    """Notebook 07 with small parameters; gives the executed notebook."""
+    parameters = {"n_micrographs": 4, "views": 2, "root": str(root)}
+    cli._execute(ROOT / "notebooks" / f"{FURTHER_NOTEBOOKS[0]}.ipynb", parameters, root)
+    return root / f"{FURTHER_NOTEBOOKS[0]}.ipynb"
+
+
+def test_notebook_7_goes_the_whole_way(tmp_path):
+    executed = nbformat.read(execute_own_micrographs(tmp_path), as_version=4)
+    assert "2 labels accepted" in json.dumps([cell.outputs for cell in code_cells(executed)])
+    made = {path.suffix for path in (tmp_path / "runs" / "your_own" / "results").iterdir()}
+    assert made == {".keras", ".csv", ".tif", ".zip"}
+
+
+@pytest.mark.slow
+def test_notebook_7_says_the_same_when_it_finds_what_an_earlier_run_painted(tmp_path):
+    result = nbval(execute_own_micrographs(tmp_path))
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_notebook_8_segments_its_movie_and_repeats(tmp_path):
     """Two workers are started each time."""
     name = next(name for name in FURTHER_NOTEBOOKS if name.startswith("08"))

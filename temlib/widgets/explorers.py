@@ -120,7 +120,9 @@ class Explorer:
         import ipywidgets
 
         controls = {name: control.widget() for name, control in self.controls.items()}
-        image = ipywidgets.Image(value=self.picture(), format="png", layout={"max_width": "100%"})
+        image = ipywidgets.Image(
+            value=self.picture(), format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
         waiting: list[asyncio.Handle] = []
 
         def draw() -> None:
@@ -225,7 +227,7 @@ def explore_threshold(image: Any, maps: np.ndarray) -> None:
         raise ValueError(f"maps of shape {maps.shape} are not those of an image of shape {as_array(image).shape}")
     controls: dict[str, Slider | Choice] = {
         "threshold": Slider(0.5, 0.05, 0.95, 0.05, "threshold of the probability"),
-        "depth": Slider(0.15, 0.01, 0.5, 0.01, "depth of the valley between two"),
+        "depth": Slider(0.15, 0.01, 0.5, 0.01, "depth of the valley"),
     }
     Explorer(partial(pictures.threshold, image, maps), controls).show()
 

@@ -35,6 +35,7 @@ const STYLE = `
 .temlib-painter .layers > * { position: absolute; left: 0; top: 0; }
 .temlib-painter .layers canvas { image-rendering: pixelated; }
 .temlib-painter .layers.small canvas.picture { image-rendering: auto; }
+.temlib-painter canvas.marks { opacity: 0.85; }
 .temlib-painter svg { overflow: visible; pointer-events: none; }
 .temlib-painter .right { margin-left: auto; }
 .temlib-painter .quiet { opacity: 0.7; font-size: 12px; }

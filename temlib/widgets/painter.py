@@ -14,11 +14,13 @@ import asyncio
 import io
 import os
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 from PIL import Image
@@ -28,6 +30,7 @@ from temlib.errors import MicrographError, TemlibError
 from temlib.figures import COLOURS, show_micrographs
 from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.micrographs import as_array, load_micrograph, normalise, pixel_size_of
+from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.painting import FILES, Painting
 from temlib.widgets.strokes import Stroke
 
@@ -63,7 +66,8 @@ class LabelPainter(anywidget.AnyWidget):
     masks : sequence of masks, optional
         First masks, one for each micrograph, in place of a segmenter's.
     classifier : str
-        One of :data:`temlib.labels.CLASSIFIERS`.
+        One of :data:`temlib.labels.CLASSIFIERS`. The default is both better and quicker on a micrograph that
+        one scribbles on (``tests/benchmarks/classifiers.py``).
     seed : int
         Of the classifier.
 
@@ -160,18 +164,32 @@ class LabelPainter(anywidget.AnyWidget):
 
     def figure(self) -> Figure:
         """Draw the micrographs that have strokes or an accepted label, as a picture that needs no kernel."""
-        shown, titles, masks = [], [], []
-        for painting in self._all():
-            if painting.strokes or painting.accepted:
-                shown.append(painting.image)
-                titles.append(f"{painting.name}{', accepted' if painting.accepted else ''}")
-                label = self._label_of(painting)
-                strokes = {"background stroke": BACKGROUND, "particle stroke": PARTICLE}
-                drawn = {name: painting.marks == value for name, value in strokes.items()}
-                masks.append({"ML" if painting.mode == "learn" else "TL": label} | drawn)
-        if not shown:
+        painted = [painting for painting in self._all() if painting.strokes or painting.accepted]
+        if not painted:
             raise TemlibError(f"{self.folder}: nothing is painted yet; paint, then ask for the figure again")
-        return show_micrographs(shown, titles, masks, columns=min(len(shown), 3), fill=True, width=2.6)
+        return self._drawn(painted)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Show the painter where somebody can paint, and a picture in a notebook that runs by itself."""
+        if someone_can_move_sliders():
+            return super()._repr_mimebundle_(**options)
+        picture = io.BytesIO()
+        figure = self._drawn([self.painting])
+        figure.savefig(picture, format="png")
+        plt.close(figure)
+        text = f"LabelPainter: {self.painting.name}, {len(self._accepted())} of {len(self._names)} accepted"
+        return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
+
+    def _drawn(self, paintings: Sequence[Painting]) -> Figure:
+        strokes = {"background stroke": BACKGROUND, "particle stroke": PARTICLE}
+        masks = []
+        for painting in paintings:
+            kind = "ML" if painting.mode == "learn" else "TL"
+            drawn = {name: painting.marks == value for name, value in strokes.items()}
+            masks.append({kind: self._label_of(painting)} | drawn)
+        titles = [f"{painting.name}{', accepted' if painting.accepted else ''}" for painting in paintings]
+        images = [painting.image for painting in paintings]
+        return show_micrographs(images, titles, masks, columns=min(len(images), 3), fill=True, width=2.6)
 
     def _receive(self, message: dict[str, Any]) -> None:
         """Do what the front end asks for; what cannot be done is said under the picture."""
@@ -230,7 +248,7 @@ class LabelPainter(anywidget.AnyWidget):
             source = self._sources[name]
             image = load_micrograph(source) if isinstance(source, Path) else source
             painting = Painting(image, name, self.folder)
-            begun = painting.strokes or painting.undone or painting.start is not None or painting.accepted
+            begun = painting.strokes or painting.undone or painting.accepted
             self._paintings[index] = painting
             if not begun and (self._segmenter is not None or self._first_masks is not None):
                 painting.correct(self._predicted(index))

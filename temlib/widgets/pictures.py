@@ -116,6 +116,7 @@ def threshold(image: Any, maps: np.ndarray, threshold: float, depth: float) -> F
     right.set_title(said, fontsize=_FONT)
     right.set_xlabel(f"equivalent circular diameter [{unit}]", fontsize=_FONT)
     right.set_ylabel("particles", fontsize=_FONT)
+    right.locator_params(axis="y", integer=True)
     return figure
 
 

@@ -66,6 +66,7 @@ docs/lecturer
 :caption: Reference
 
 docs/api
+docs/clusters
 CHANGELOG
 temlib/data/bundled/CARD
 ```

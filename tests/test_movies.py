@@ -19,6 +19,7 @@ import temlib
 from temlib import cli, movies, unet
 from temlib.micrographs import micrograph
 from temlib.parcels import Parcel, fingerprint
+from temlib.runs import MEASURED
 from temlib.segmentation import Segmenter
 from tests.conftest import ROOT
 
@@ -302,3 +303,19 @@ def test_killed_for_good_it_goes_on(workers, tmp_path):
         temlib.load_micrograph(out).data, temlib.load_micrograph(tmp_path / "whole.zspy").data
     )
     assert out.with_suffix(".csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_the_page_on_clusters_says_what_was_measured():
+    table = pd.read_csv(MEASURED / "movies.csv").set_index(["runtime", "workers"])
+    page = " ".join((ROOT / "docs" / "clusters.md").read_text(encoding="utf-8").split())
+    alone = table.loc[("keras", 0)]
+    ms = round(alone["network_ms"] * (1 + alone["overhead_percent"] / 100))
+    assert f"1,000,000 frames x {ms} ms = {1000 * ms:,} s of one core = {1000 * ms / 3600:.0f} core-hours" in page
+    assert (
+        f"{alone['overhead_percent']:.0f} % more | {table.loc[('openvino', 0), 'overhead_percent']:.0f} % more" in page
+    )
+    assert f"{alone['movie'] / 1e3:.0f} kB = {alone['movie'] / 1e3:.0f} GB of movie" in page.replace("1,000,000 x ", "")
+    assert f"| {table['peak_mb'].max():.0f} MB |" in page
+    for workers in (10, 1000):
+        assert f"| {workers} workers | " in page
+        assert f"| {workers * 1e3 / ms:,.0f} | {workers * alone['movie'] / 1e3 / ms:,.0f} MB/s |" in page

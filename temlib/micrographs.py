@@ -60,6 +60,7 @@ _NANOMETRES = {
 _LARGEST_PIXEL_NM = 1e4
 # A tenth of the finest pixel of an atom-resolving microscope: smaller ones are a damaged header.
 _SMALLEST_PIXEL_NM = 1e-4
+_LARGEST_LEVEL = 1e300  # beyond it differences of grey levels are no numbers
 _OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
 _WIDEST_FILLED_PX = 16  # half of the widest gap of a detector that is filled from its sides
 
@@ -111,7 +112,9 @@ def as_array(image: Any) -> np.ndarray:
     data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
     if data.ndim != 2 or 0 in data.shape:
         raise MicrographError(f"a micrograph has two dimensions; got an array of shape {data.shape}")
-    if data.dtype.kind not in "biufc":
+    if data.dtype.kind == "c":
+        raise MicrographError("a micrograph holds grey levels; got complex numbers; pass their modulus or phase")
+    if data.dtype.kind not in "biuf":
         raise MicrographError(f"a micrograph holds numbers; got an array of dtype {data.dtype}; pass numbers")
     return data
 
@@ -216,6 +219,7 @@ def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
         raise MicrographError("the image has no finite pixel; check the file")
     if not finite.all():
         data = _filled(data, finite)
+    data = data / max(1.0, np.abs(data).max() / _LARGEST_LEVEL)
     counts = grey if grey.dtype in (np.uint8, np.uint16) else data[finite]
     low, high = _percentiles(counts, [levels.low_percentile, levels.high_percentile])
     if high <= low:  # few pixels differ from the rest, as in a sparse mask

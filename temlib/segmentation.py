@@ -33,6 +33,7 @@ AUTO_EDGE = 160
 """Shorter edge [px] of the smallest picture that ``scale="auto"`` looks at."""
 
 _FINEST = 1.5  # a larger scale shows nothing new
+_LARGEST_MAGNIFIED = 2**20  # pixels of a picture that is larger than the image
 _DOUBT = 10.0  # how much less a picture counts for the doubt in it
 
 Scale = str | float | Sequence[float]
@@ -327,9 +328,10 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
 def auto_scales(shape: tuple[int, int]) -> list[float]:
     """Give the scales of the pictures that ``"auto"`` looks at, each twice the one before.
 
-    The first has a shorter edge of ``AUTO_EDGE``, the last about native resolution.
+    The first has a shorter edge of ``AUTO_EDGE``, the last about native resolution. A strip a few
+    pixels wide is not magnified beyond a megapixel.
     """
-    scales = [AUTO_EDGE / min(shape)]
+    scales = [min(AUTO_EDGE / min(shape), max(1.0, (_LARGEST_MAGNIFIED / (shape[0] * shape[1])) ** 0.5))]
     while 2 * scales[-1] <= _FINEST:
         scales.append(2 * scales[-1])
     return scales

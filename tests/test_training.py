@@ -200,7 +200,8 @@ def test_auto_looks_from_afar_and_ever_closer(shape, scales):
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_auto_ends_near_native_resolution(height, width):
     scales = auto_scales((height, width))
-    assert min(height, width) * scales[0] == pytest.approx(160)
+    whole = 160 / min(height, width)  # but for narrow strips, which are magnified to a megapixel at the most
+    assert scales[0] == pytest.approx(min(whole, max(1, (2**20 / (height * width)) ** 0.5)))
     assert len(scales) == 1 or 0.75 < scales[-1] <= 1.5
 
 

@@ -1,19 +1,8 @@
 """The explorers in a real browser: JupyterLab on a free port, Chromium, sliders moved with the mouse."""
 
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
-import nbformat
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.lab import jupyterlab, open_and_run
 
 CELL = """
 import numpy as np
@@ -46,63 +35,18 @@ PIXELS = """image => {
 
 
 @pytest.fixture(scope="module")
-def page():
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1300, "height": 1000})
-        browser.close()
+def page(browser):
+    return browser.new_page(viewport={"width": 1300, "height": 1000})
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Address of a notebook in a JupyterLab of its own, on this machine only, with a token."""
-    folder = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.strip())])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "explorers.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
-    kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
-    kinds += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    environment = {k: v for k, v in os.environ.items() if k != "TEMLIB_WIDGETS"}
-    environment |= {kind: str(folder / "home" / kind) for kind in kinds}
-    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--no-browser", "--allow-root"]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/api?token={token}", folder / "log")
-        yield f"http://127.0.0.1:{port}/lab/tree/explorers.ipynb?reset&token={token}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_for(address, log):
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(address, timeout=2)
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
-
-
-@pytest.fixture(scope="module")
-def outputs(page, lab):
+def outputs(page, tmp_path_factory):
     """The executed cell's outputs, one for each explorer."""
-    page.goto(lab)
-    page.locator(".jp-CodeCell .cm-content").first.click(timeout=60_000)
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-    page.keyboard.press("Shift+Enter")
-    found = page.locator(".jp-OutputArea-child", has=page.locator("img.widget-image"))
-    found.nth(len(EXPLORERS) - 1).wait_for(timeout=120_000)
-    return found
+    with jupyterlab(tmp_path_factory.mktemp("lab"), CELL) as address:
+        open_and_run(page, address)
+        found = page.locator(".jp-OutputArea-child", has=page.locator("img.widget-image"))
+        found.nth(len(EXPLORERS) - 1).wait_for(timeout=120_000)
+        yield found
 
 
 @pytest.mark.parametrize("number", range(len(EXPLORERS)), ids=EXPLORERS)

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["compiled", "graph", "make_deterministic", "read_model", "start_keras"]
+__all__ = ["compiled", "graph", "limit_threads", "make_deterministic", "read_model", "start_keras"]
 
 # What a network of temlib is made of. Anything else in a file that claims to be one was put there by someone.
 _PARTS = {
@@ -55,6 +55,16 @@ def make_deterministic() -> None:
         import tensorflow
 
         tensorflow.config.experimental.enable_op_determinism()
+
+
+def limit_threads(number: int) -> None:
+    """Let TensorFlow use so many threads in this process, as one of several that share a machine.
+
+    To be called before Keras starts: afterwards the number stays what it is, and nothing happens.
+    """
+    if "keras" not in sys.modules:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
+        os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 
 def read_model(path: str | os.PathLike) -> keras.Model:

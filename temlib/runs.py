@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["DEFAULT_SEED", "MEASURED", "NOTEBOOKS", "Run"]
+__all__ = ["DEFAULT_SEED", "FURTHER_NOTEBOOKS", "MEASURED", "NOTEBOOKS", "Run"]
 
 MEASURED = datasets.CARRIED / "measured"
 """Folder of the tables that the scripts in tests/benchmarks measured, for notebooks to show."""
@@ -38,6 +38,9 @@ NOTEBOOKS = (
     "05_reproduce_figures",
     "06_measure_particles",
 )
+FURTHER_NOTEBOOKS = ("07_your_own_micrographs", "08_movies_and_clusters")
+"""Notebooks that stand by themselves: ``temlib figures`` does not run them."""
+
 _KINDS = ("ML", "TL", "Otsu")
 _RECORDED = ("temlib", "tensorflow", "keras", "numpy", "scipy", "scikit-image", "scikit-learn", "hyperspy")
 

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib import prediction
+from temlib import prediction, stacks
 from temlib.backend import read_model
 from temlib.errors import SegmenterError
-from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, with_axes_of, write_atomically
+from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
 from temlib.particles import separate_particles
-from temlib.trust import DOUBTFUL, Trust, agreement
+from temlib.trust import Trust, agreement
 from temlib.unet import BUNDLED
 from temlib.views import resize
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["AUTO_EDGE", "Segmenter", "auto_scales", "load_segmenter"]
+__all__ = ["AUTO_EDGE", "RESULTS", "Segmenter", "auto_scales", "load_segmenter"]
 
 _METADATA = "temlib.json"  # beside Keras's own members of the .keras archive
 AUTO_EDGE = 160
@@ -37,6 +37,9 @@ _LARGEST_MAGNIFIED = 2**20  # pixels of a picture that is larger than the image
 _DOUBT = 10.0  # how much less a picture counts for the doubt in it
 
 Scale = str | float | Sequence[float]
+
+RESULTS = {"mask": bool, "probability": np.float32, "particles": np.int32}
+"""What a segmenter gives, and the dtype of it."""
 
 
 @dataclass
@@ -99,55 +102,121 @@ class Segmenter:
         ValueError
             When ``scale`` is none of these, or the pixel size of training or image is unknown.
         """
-        scales = self._scales(image, scale)
-        grey = normalise(image, self.levels)
+        scales = self.scales_for(image, scale)
+        return self._maps(as_array(image)[None], scales, tile)[0]
+
+    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
+        """Give the first or both of the maps of frames of one size; each frame has weights of its own."""
+        shape = frames.shape[1:]
+        grey = [normalise(frame, self.levels) for frame in frames]
         if self._network is None:
             self._network = prediction.start(self.model, self.runtime)
-        total, weights = np.zeros((*grey.shape, 2), np.float32), 0.0
-        for each in scales:
-            picture = resize(grey, scaled(grey.shape, each))
-            seen = prediction.predict(self._network, picture, tile)
-            weight = np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1.0
-            box = (0, 0, picture.shape[0] / 2, picture.shape[1] / 2)  # the maps have half its resolution
-            total += weight * resize(seen, grey.shape, box)
-            weights += weight
-        return np.clip(total / weights, 0, 1)
+        total, weights = np.zeros((*frames.shape, number), np.float32), np.zeros(len(frames), np.float32)
+        for scale in scales:
+            size = scaled(shape, scale)
+            pictures = prediction.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
+            box = (0, 0, size[0] / 2, size[1] / 2)  # the maps have half the pictures' resolution
+            for i, seen in enumerate(pictures[..., :number]):
+                weight = np.float32(np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1)
+                total[i] += weight * resize(seen, shape, box)
+                weights[i] += weight
+        total /= weights[:, None, None, None]
+        return np.clip(total, 0, 1, out=total)
 
     def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
         """Give the probability of *particle* in each pixel; see :meth:`maps` for the arguments.
+
+        Of a stack, frame by frame, as :meth:`__call__`.
 
         Returns
         -------
         float32 in [0, 1], of the image's shape; a signal with the same axes for a signal
         """
-        return with_axes_of(image, self.maps(image, scale, tile)[..., 0], "probability")
+        return self._apply("probability", image, scale, tile)
 
     def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
         """Give the particle mask: bool, of the image's shape; a signal for a signal.
 
         Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
+
+        Parameters
+        ----------
+        image : signal or array of shape (height, width), or stack: signal of shape (..., height, width)
+            Each frame of a stack is dealt with as an image of its own; axes and metadata are kept. For
+            a lazy signal (``lazy=True``) the mask is lazy too: nothing is read or computed, and no
+            warning given, before it is asked for, and then chunk by chunk, by any of dask's schedulers.
+        scale, tile
+            See :meth:`maps`.
         """
-        probability = self.maps(image, scale, tile)[..., 0]
-        expected = self.expected_iou(probability)
-        if expected is not None and expected < DOUBTFUL:
-            warnings.warn(
-                f"{_name_of(image)}: expect an IoU of {expected:.2f} only; look at the mask, "
-                "pass another scale, or adapt the segmenter to a label or two of yours",
-                stacklevel=2,
-            )
-        return with_axes_of(image, probability > self.threshold, "mask")
+        return self._apply("mask", image, scale, tile)
 
     def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
         """Give each particle a number, touching ones apart (see :func:`temlib.particles.separate_particles`).
 
         A segmenter that learned from masks alone, which do not tell particles apart, does not either.
+        In a stack each frame is numbered for itself.
 
         Returns
         -------
         int32 of the image's shape, 0 is background; a signal for a signal
         """
-        return with_axes_of(
-            image, separate_particles(self.maps(image, scale, tile), threshold=self.threshold), "particles"
+        return self._apply("particles", image, scale, tile)
+
+    def _apply(self, what: str, image: Any, scale: Scale, tile: int) -> Any:
+        scales = self.scales_for(image, scale)
+        if stacks.is_lazy(image):
+            from temlib.parcels import Parcel, of_chunk
+
+            parcel, settings = Parcel(self), {"what": what, "scales": scales, "tile": tile}
+            return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
+        result, reasons = self.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
+        self._warn(image, reasons)
+        return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
+
+    def of_frames(
+        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024, doubting: bool = False
+    ) -> tuple[np.ndarray, list[str | None]]:
+        """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
+
+        No more than a tile's worth of frames is looked at together: the memory beyond frames and
+        results is that of a tile, or of a frame where that is larger.
+
+        Parameters
+        ----------
+        frames : array of shape (n, height, width)
+            Grey levels.
+        what : "mask", "probability" or "particles"
+            Which result.
+        scales : sequence of float
+            From :meth:`scales_for`.
+        tile : int
+            See :meth:`maps`.
+        doubting : bool
+            Look for reasons.
+        """
+        result, reasons = np.empty(frames.shape, RESULTS[what]), []
+        together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
+        number = 2 if doubting or what == "particles" else 1
+        for first in range(0, len(frames), together):
+            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
+                if what == "particles":
+                    result[i] = separate_particles(maps, threshold=self.threshold)
+                else:
+                    result[i] = maps[..., 0] > self.threshold if what == "mask" else maps[..., 0]
+                reasons.append(self.warning(maps) if doubting else None)
+        return result, reasons
+
+    def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
+        doubtful = [i for i, reason in enumerate(reasons) if reason]
+        if not doubtful:
+            return
+        name = _name_of(image)
+        if len(reasons) > 1:
+            name = f"{name}: {len(doubtful)} of {len(reasons)} frames, the first of them {doubtful[0]}"
+        warnings.warn(
+            f"{name}: {reasons[doubtful[0]]}; look at the mask, "
+            "pass another scale, or adapt the segmenter to a label or two of yours",
+            stacklevel=4,
         )
 
     def expected_iou(self, probability: Any) -> float | None:
@@ -156,6 +225,13 @@ class Segmenter:
         See :mod:`temlib.trust`. It tells how sure the network is: it may be sure, and wrong.
         """
         return None if self.trust is None else self.trust(agreement(as_array(probability), self.threshold))
+
+    def warning(self, maps: np.ndarray) -> str | None:
+        """Say why not to trust the mask of :meth:`maps`; None where nothing speaks against it, or none was calibrated.
+
+        See :meth:`temlib.trust.Trust.warning`.
+        """
+        return None if self.trust is None else self.trust.warning(maps, self.threshold)
 
     def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
         """Learn from a few labels of one's own; see :func:`temlib.training.adapt`."""
@@ -167,10 +243,12 @@ class Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.prediction.start`."""
         return replace(self, runtime=runtime, _network=prediction.start(self.model, runtime))
 
-    def _scales(self, image: Any, scale: Scale) -> Sequence[float]:
+    def scales_for(self, image: Any, scale: Scale = "auto") -> list[float]:
+        """Give the scales at which an image or the frames of a stack are looked at; see :meth:`maps`."""
+        shape = stacks.frame_shape(image)
         if isinstance(scale, str):
             if scale == "auto":
-                return auto_scales(as_array(image).shape)
+                return auto_scales(shape)
             if scale == "calibrated":
                 return [self._calibrated_scale(image)]
         elif np.size(scale) and all(np.isfinite(s) and s > 0 for s in np.atleast_1d(scale)):
@@ -239,7 +317,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
         model = read_model(path)
         metadata["levels"] = GreyLevels(**metadata["levels"])
         if metadata.get("trust"):
-            metadata["trust"] = Trust(**{name: tuple(points) for name, points in metadata["trust"].items()})
+            metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:160]

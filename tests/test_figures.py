@@ -152,11 +152,13 @@ def test_expected_iou_is_drawn_against_the_true_one():
     rows = {
         "data": ["emps", "emps", "emps", "simulated"],
         "expected_iou": [0.2, 0.5, 0.9, 0.4],
-        "iou": [0.1, 0.6, 0.8, 0],
+        "warned": [True, False, False, True],
+        "iou": [0.1, 0.6, 0.8, np.nan],
     }
     figure = figures.trust(pd.DataFrame(rows))
     assert "emps, n = 3\nrank correlation 1.00" in [ax.get_title() for ax in figure.axes]
-    assert np.asarray(figure.axes[0].collections[0].get_offsets())[:, 1].tolist() == [0.1, 0.6, 0.8]
+    heights = [np.asarray(points.get_offsets())[:, 1].tolist() for points in figure.axes[0].collections]
+    assert heights == [[0.6, 0.8], [0.1]]
 
 
 def test_size_bias_is_drawn_over_what_was_varied():

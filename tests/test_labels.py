@@ -4,7 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temlib import datasets, labels, pixel_size_of
-from temlib.labels import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, annotator_scribbles, otsu_mask
+from temlib.labels import (
+    BACKGROUND,
+    PARTICLE,
+    UNMARKED,
+    PixelClassifier,
+    annotator_scribbles,
+    annotator_strokes,
+    otsu_mask,
+)
 from temlib.micrographs import micrograph
 from temlib.scores import iou
 from tests.conftest import disc
@@ -39,16 +47,53 @@ def test_nothing_is_marked_where_nothing_fits():
     assert set(np.unique(annotator_scribbles(np.zeros((60, 60), int)))) == {UNMARKED, BACKGROUND}
 
 
-def test_classifier_labels_micrographs_nobody_scribbled_on(dark_discs):
+@pytest.mark.parametrize("name", labels.CLASSIFIERS)
+def test_classifier_labels_micrographs_nobody_scribbled_on(dark_discs, name):
     images, masks = dark_discs
     scribbles = [annotator_scribbles(mask.astype(int), i) for i, mask in enumerate(masks[:2])]
-    classifier = PixelClassifier(seed=1).fit(images[:2], scribbles)
+    classifier = PixelClassifier(seed=1, classifier=name).fit(images[:2], scribbles)
     for image, mask in zip(images[2:], masks[2:]):
         label = classifier(image)
         assert iou(label, mask) > 0.85
         assert label.data.dtype == bool
         assert pixel_size_of(label) == pixel_size_of(image)
     assert isinstance(classifier(images[2].data), np.ndarray)
+
+
+def test_the_quadratic_discriminant_is_that_of_its_formula():
+    """Two Gaussians with known means and the same covariance: their likelihood ratio is a sigmoid."""
+    rng = np.random.default_rng(0)
+    means = np.array([[-1.0] * 20, [1.0] * 20]) / 4
+    classes = np.repeat([BACKGROUND, PARTICLE], 40_000)
+    features = (means[classes - 1] + rng.normal(size=(80_000, 20))).astype(np.float32)
+    classifier = PixelClassifier(classifier="quadratic").fit_features(features, classes)
+    found = classifier.probability_of(features[None, ::100])[0]
+    exact = 1 / (1 + np.exp(-features[::100] @ (means[1] - means[0])))
+    assert np.abs(found - exact).max() < 0.05  # what shrinking the covariances costs
+
+
+def test_the_quadratic_discriminant_learns_from_a_single_pixel_of_a_class():
+    features = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
+    classes = np.array([PARTICLE] + [BACKGROUND] * 29)
+    features[0] += 3
+    probability = PixelClassifier(classifier="quadratic").fit_features(features, classes).probability_of(features[None])
+    assert probability[0, 0] > 0.9
+    assert (probability[0, 1:] < 0.5).all()
+
+
+def test_an_unknown_classifier_is_refused():
+    with pytest.raises(ValueError, match="must be one of forest, quadratic"):
+        PixelClassifier(classifier="oracle")
+
+
+def test_strokes_one_by_one_are_those_of_the_scribbles(two_discs):
+    marks = annotator_scribbles(two_discs, 3)
+    strokes = annotator_strokes(two_discs, 3)
+    assert {kind for kind, _ in strokes} == {"particle", "background"}
+    for kind, points in strokes:
+        (x0, y0), (x1, y1) = points.astype(int)
+        value = {"particle": PARTICLE, "background": BACKGROUND}[kind]
+        assert marks[y0, x0] == marks[y1, x1] == value
 
 
 def test_same_seed_same_labels(dark_discs):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -206,3 +206,11 @@ def test_compressed_tif_is_read(tmp_path, compression):
 def test_what_holds_no_numbers_is_no_micrograph(array):
     with pytest.raises(temlib.MicrographError, match="holds numbers"):
         as_array(array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(["uint8", "uint16"]), st.integers(1, 40), st.integers(1, 40))
+def test_counts_are_normalised_as_any_numbers(seed, dtype, height, width):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, rng.integers(1, np.iinfo(dtype).max), (height, width)).astype(dtype)
+    np.testing.assert_allclose(normalise(counts), normalise(counts.astype(np.float64)), atol=1e-6)

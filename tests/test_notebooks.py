@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from temlib import cli
-from temlib.runs import NOTEBOOKS, Run
+from temlib.runs import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
 from tests.conftest import ROOT
 
 QUICK = ROOT / "tests" / "ci.yml"
+ALL = NOTEBOOKS + FURTHER_NOTEBOOKS
 REFERENCE = json.loads((ROOT / "tests" / "reference.json").read_text())
 
 
@@ -25,6 +26,10 @@ def read(name):
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def is_solution(cell):
+    return "solution" in cell.metadata.get("tags", [])
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +101,36 @@ def test_executed_notebooks_repeat_their_outputs(quick_run):
     assert result.returncode == 0, result.stdout[-4000:]
 
 
+def execute_own_micrographs(root):
+    """Notebook 07 with small parameters; gives the executed notebook."""
+    parameters = {"n_micrographs": 4, "views": 2, "root": str(root)}
+    cli._execute(ROOT / "notebooks" / f"{FURTHER_NOTEBOOKS[0]}.ipynb", parameters, root)
+    return root / f"{FURTHER_NOTEBOOKS[0]}.ipynb"
+
+
+def test_notebook_7_goes_the_whole_way(tmp_path):
+    executed = nbformat.read(execute_own_micrographs(tmp_path), as_version=4)
+    assert "2 labels accepted" in json.dumps([cell.outputs for cell in code_cells(executed)])
+    made = {path.suffix for path in (tmp_path / "runs" / "your_own" / "results").iterdir()}
+    assert made == {".keras", ".csv", ".tif", ".zip"}
+
+
+@pytest.mark.slow
+def test_notebook_7_says_the_same_when_it_finds_what_an_earlier_run_painted(tmp_path):
+    result = nbval(execute_own_micrographs(tmp_path))
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
+def test_notebook_8_segments_its_movie_and_repeats(tmp_path):
+    """Two workers are started each time."""
+    name = next(name for name in FURTHER_NOTEBOOKS if name.startswith("08"))
+    cli._execute(ROOT / "notebooks" / f"{name}.ipynb", {"n_frames": 16, "root": str(tmp_path)}, tmp_path)
+    made = {path.name for path in (tmp_path / "runs" / "simulated-bundled" / "movie").iterdir()}
+    assert {"movie.zspy", "mask.zspy", "mask.csv", "mask_of_workers.zspy"} <= made
+    result = nbval(tmp_path / f"{name}.ipynb")
+    assert result.returncode == 0, result.stdout[-4000:]
+
+
 def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     path = quick_run.folder / "notebooks" / f"{NOTEBOOKS[1]}.ipynb"
     notebook = nbformat.read(path, as_version=4)
@@ -107,7 +142,7 @@ def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
     assert "variance 9" in result.stdout
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_committed_executed_and_clean(name):
     notebook = read(name)
     cells = code_cells(notebook)
@@ -115,30 +150,43 @@ def test_notebooks_are_committed_executed_and_clean(name):
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert set(notebook.metadata) <= {"kernelspec", "language_info"}
-    assert not [cell for cell in notebook.cells if set(cell.metadata) - {"tags"}]
+    assert not [
+        cell for cell in notebook.cells if set(cell.metadata) - ({"tags", "jupyter"} if is_solution(cell) else {"tags"})
+    ]
     text = json.dumps([{k: v for k, v in o.get("data", {}).items() if k != "image/png"} or o for o in outputs])
     assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_easy_to_read(name):
     notebook = read(name)
-    first, last = notebook.cells[0], notebook.cells[-1]
-    assert first.cell_type == last.cell_type == "markdown"
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
     for words in ("You will learn", "You need", "It takes"):
         assert words in first.source
-    assert "Exercise 1" in last.source
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1
     assert all("#" in line for line in tagged[0].source.splitlines())
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_exercises_close_each_notebook_and_nothing_needs_their_solutions(name):
+    cells = read(name).cells
+    first = next(i for i, cell in enumerate(cells) if cell.source.startswith("## Exercises"))
+    assert not any(is_solution(cell) for cell in cells[:first])
+    kinds = "".join("S" if is_solution(cell) else "E" for cell in cells[first:])
+    assert re.fullmatch(r"(ES+){2,3}", kinds), "an exercise, then its solution, two or three times"
+    for number, cell in enumerate([cell for cell in cells[first:] if not is_solution(cell)], start=1):
+        assert cell.cell_type == "markdown"
+        assert f"**Exercise {number}.**" in cell.source
+
+
 def test_committed_figures_show_no_third_party_micrograph():
     for folder in (ROOT / "figures").iterdir():
         if folder.is_dir() and not folder.name.startswith("simulated-"):
             assert {path.name for path in folder.iterdir()} <= {"scores.csv", "provenance.json"}
-    for name in NOTEBOOKS:
+    for name in ALL:
         (parameters,) = [c for c in code_cells(read(name)) if "parameters" in c.metadata.get("tags", [])]
         assert 'data = "simulated"' in parameters.source
 

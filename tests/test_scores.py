@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from temlib.scores import iou, largest_and_median, particle_scores, particle_summary
+from temlib.scores import (
+    iou,
+    largest_and_median,
+    panoptic_quality,
+    particle_f1,
+    particle_scores,
+    particle_summary,
+)
 from tests.conftest import disc
 
 masks = arrays(bool, (8, 9))
@@ -113,3 +120,17 @@ def test_examples_are_chosen_by_their_rank():
     assert largest_and_median(gains) == largest_and_median(pd.Series(gains)) == [2, 0]
     assert largest_and_median([0.1, 0.4]) == [1, 0]
     assert largest_and_median([0.1]) == [0]
+
+
+def test_panoptic_quality_is_f1_times_the_mean_iou_of_the_pairs():
+    truth, found = np.zeros((20, 20), int), np.zeros((20, 20), int)
+    truth[:4, :4], truth[10:14, :4] = 1, 2
+    found[:4, :5], found[10:14, 10:14] = 7, 8  # one with an IoU of 16 / 20, one beside the particle
+    assert particle_f1(found, truth) == pytest.approx(1 / 2)
+    assert panoptic_quality(found, truth) == pytest.approx(1 / 2 * 16 / 20)
+
+
+@given(arrays(int, (8, 9), elements=st.integers(0, 3)), arrays(int, (8, 9), elements=st.integers(0, 3)))
+def test_panoptic_quality_lies_between_half_of_f1_and_f1(a, b):
+    assert particle_f1(a, b) / 2 <= panoptic_quality(a, b) <= particle_f1(a, b) <= 1
+    assert panoptic_quality(a, a) == 1

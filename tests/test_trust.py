@@ -5,7 +5,9 @@ import pytest
 
 import temlib
 from temlib import unet
-from temlib.trust import Trust, agreement
+from temlib.particles import relative_distance
+from temlib.trust import Trust, agreement, contradiction
+from tests.conftest import disc
 
 
 def test_agreement_is_the_expected_iou():
@@ -34,7 +36,27 @@ def test_calibration_rises_and_finds_the_curve():
     for x in (0.3, 0.6, 0.9):
         assert trust(x) == pytest.approx(x**2, abs=0.06)
     assert trust(0) == trust.iou[0]
-    assert Trust(**{k: tuple(v) for k, v in trust.to_dict().items()}) == trust
+    assert Trust.from_dict(trust.to_dict()) == trust
+
+
+def test_a_distance_that_is_the_masks_own_contradicts_nothing():
+    mask = disc((60, 60), (30, 30), 20)
+    maps = np.stack([mask, relative_distance(mask)], -1).astype(np.float32)
+    assert contradiction(maps) == pytest.approx(0, abs=1e-6)
+    maps[..., 1] = 0.25
+    inside = relative_distance(mask)[mask]
+    assert contradiction(maps) == pytest.approx(np.abs(inside - 0.25).mean(), abs=1e-6)
+    assert contradiction(np.zeros((8, 8, 2))) == 0
+
+
+def test_one_of_twenty_familiar_micrographs_is_called_unfamiliar():
+    contradictions = np.linspace(0, 1, 401)
+    trust = Trust.calibrate([0.0, 0.5, 1.0], [0.0, 0.5, 1.0], contradictions)
+    assert (contradictions > trust.most).mean() == pytest.approx(0.05, abs=0.003)
+    mask = np.ones((8, 8))
+    sure_and_wrong = np.stack([mask, 0 * mask], -1)
+    assert "contradict" in trust.warning(sure_and_wrong)
+    assert trust.warning(np.stack([mask, mask], -1)) is None
 
 
 @pytest.fixture(scope="module")

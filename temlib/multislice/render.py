@@ -5,7 +5,8 @@ through the atoms and applies the objective lens, and a camera of our own record
 Elastic scattering only, one frozen-phonon configuration. The scene repeats laterally, so what
 reaches the field from beyond its margin comes from a neighbouring piece of specimen.
 
-Run in an environment with the extra ``render`` (seconds to minutes a micrograph), then list the files::
+Run in an environment with the extra ``render``, of its own (abTEM wants zarr 3, HyperSpy's zspy zarr 2; so no
+``constraints.txt`` either): seconds to minutes a micrograph. Then list the files::
 
     python -m temlib.multislice.render 0 1 2      # indices; none: all
     python -m temlib.multislice.render --registry  # write simulated.csv

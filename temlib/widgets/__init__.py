@@ -1,0 +1,23 @@
+"""Widgets for notebooks: the label painter, and explorers, to move a number and see what it does."""
+
+from __future__ import annotations
+
+from temlib.widgets.explorers import (
+    explore_dose_and_defocus,
+    explore_features,
+    explore_iou,
+    explore_masks,
+    explore_scene,
+    explore_threshold,
+)
+from temlib.widgets.painter import LabelPainter
+
+__all__ = [
+    "LabelPainter",
+    "explore_dose_and_defocus",
+    "explore_features",
+    "explore_iou",
+    "explore_masks",
+    "explore_scene",
+    "explore_threshold",
+]

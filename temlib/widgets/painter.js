@@ -1,0 +1,496 @@
+// The front end of temlib.LabelPainter: shows a micrograph, draws strokes as they are painted, and sends their
+// coordinates to Python, which answers with the label. Nothing is loaded from elsewhere, nothing has to be built.
+//
+// From Python, as traits:   _image, _marks, _label (png files), _state (see painter.py), _colours.
+// To Python, as messages:   {do: "stroke" | "undo" | "redo" | "learn" | "correct" | "accept" | "withdraw" | "go" |
+//                            "scale bar", ...}, each with a serial number that comes back in _state.answered.
+// A point is (x, y) in pixels of the micrograph; the centre of its first pixel is (0.5, 0.5), as in strokes.py.
+
+const VALUES = { particle: 2, background: 1, erase: 0 }; // in a scribble image
+const THINNEST = 0.75; // px, as in strokes.py
+const LARGEST_BRUSH = 80; // px, of the slider
+
+const STYLE = `
+.temlib-painter { --line: var(--jp-border-color2, #ccc); --text: var(--jp-ui-font-color1, #222);
+  --paper: var(--jp-layout-color1, #fff); --soft: var(--jp-layout-color2, #eee);
+  --chosen: var(--jp-brand-color1, #1976d2); color: var(--text); background: var(--paper); max-width: 1000px;
+  font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif); border: 1px solid var(--line); border-radius: 4px; }
+.temlib-painter .row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; padding: 6px 8px; }
+.temlib-painter .group { display: flex; align-items: center; gap: 4px; }
+.temlib-painter button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line);
+  border-radius: 3px; padding: 1px 8px; cursor: pointer; white-space: nowrap; }
+.temlib-painter button:hover:enabled { border-color: var(--chosen); }
+.temlib-painter button:disabled { opacity: 0.4; cursor: default; }
+.temlib-painter button[aria-pressed="true"] { background: var(--chosen); border-color: var(--chosen); color: #fff; }
+.temlib-painter button .swatch { display: inline-block; width: 9px; height: 9px; border-radius: 50%;
+  margin-right: 5px; border: 1px solid #fff; }
+.temlib-painter input[type="range"] { width: 90px; margin: 0; accent-color: var(--chosen); }
+.temlib-painter input[type="number"] { width: 70px; font: inherit; }
+.temlib-painter .value { display: inline-block; min-width: 2.2em; text-align: right; }
+.temlib-painter .stage { position: relative; height: 540px; overflow: hidden; background: #333; outline: none;
+  touch-action: none; user-select: none; border-block: 1px solid var(--line); cursor: none; }
+.temlib-painter .stage.pan { cursor: grab; }
+.temlib-painter .stage:focus-visible { box-shadow: inset 0 0 0 2px var(--chosen); }
+.temlib-painter .layers { position: absolute; transform-origin: 0 0; }
+.temlib-painter .layers > * { position: absolute; left: 0; top: 0; }
+.temlib-painter .layers canvas { image-rendering: pixelated; }
+.temlib-painter .layers.small canvas.picture { image-rendering: auto; }
+.temlib-painter canvas.marks { opacity: 0.85; }
+.temlib-painter svg { overflow: visible; pointer-events: none; }
+.temlib-painter .right { margin-left: auto; }
+.temlib-painter .quiet { opacity: 0.7; font-size: 12px; }
+.temlib-painter .keys { padding: 0 8px 6px; }
+.temlib-painter .message.wrong { color: var(--jp-error-color1, #b00020); }
+.temlib-painter [hidden] { display: none; }
+`;
+
+const CONTROLS = `
+<div class="row">
+  <span class="group" role="group" aria-label="tool">
+    <button data-tool="brush" title="paint freely (B)">Brush</button>
+    <button data-tool="line" title="draw a straight line (L)">Line</button>
+    <button data-tool="pan" title="move the picture (H, or hold the space bar)">Move</button>
+  </span>
+  <span class="group" role="group" aria-label="class">
+    <button data-kind="particle" title="particle (1)"><span class="swatch"></span>Particle</button>
+    <button data-kind="background" title="background (2)"><span class="swatch"></span>Background</button>
+    <button data-kind="erase" title="take strokes away (3)">Erase</button>
+  </span>
+  <label class="group" title="[ and ]">Size <input type="range" class="size" min="1" max="${LARGEST_BRUSH}">
+    <span class="value"></span></label>
+  <span class="group"><button data-do="undo" title="Z">Undo</button><button data-do="redo" title="Y">Redo</button></span>
+  <span class="group right" role="group" aria-label="what strokes do">
+    <button data-do="learn" title="a classifier learns from your strokes (M)">Learn</button>
+    <button data-do="correct" title="your strokes correct the mask as it is (M)">Correct</button>
+  </span>
+</div>
+<div class="stage" tabindex="0" aria-label="micrograph">
+  <div class="layers"><canvas class="picture"></canvas><canvas class="label"></canvas><canvas class="marks"></canvas>
+    <svg><polyline fill="none" stroke-linecap="round"/><g></g><circle fill="none"/></svg></div>
+</div>
+<div class="row">
+  <label class="group">Contrast <input type="range" class="contrast" min="0.3" max="4" step="0.05" value="1"></label>
+  <label class="group">Brightness <input type="range" class="brightness" min="0.3" max="2.5" step="0.05" value="1"></label>
+  <label class="group" title="O hides and shows">Label <input type="range" class="opacity" min="0" max="1" step="0.05"
+    value="0.8"></label>
+  <button data-do="fit" title="see all of it (F)">Fit</button>
+  <span class="group"><button data-tool="scale bar" title="click both ends of a burnt-in scale bar">Scale bar</button>
+    <span class="ask" hidden><input type="number" min="0" step="any" aria-label="length of the scale bar">
+      <select aria-label="unit"><option value="1">nm</option><option value="1000">µm</option></select>
+      <button data-do="scale">Set</button></span>
+    <span class="pixel"></span></span>
+</div>
+<div class="row">
+  <span class="group"><button data-do="previous" title="←">◀</button><b class="name"></b>
+    <button data-do="next" title="→">▶</button></span>
+  <span class="count"></span>
+  <button data-do="accept" title="write this label as done, and go to the next (A)"></button>
+  <span class="right message" role="status"></span><span class="busy quiet" hidden>learning …</span>
+</div>
+<div class="quiet keys">Keys: B brush, L line, H move, 1 particle, 2 background, 3 erase, [ ] size, Z undo, Y redo,
+  O label, F fit, M learn or correct, A accept, ← → micrograph; wheel: zoom. <span class="saved"></span></div>
+`;
+
+function render({ model, el }) {
+  const root = document.createElement("div");
+  root.className = "temlib-painter";
+  root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its own keys to itself
+  root.innerHTML = `<style>${STYLE}</style>${CONTROLS}`;
+  el.append(root);
+  const find = (selector) => root.querySelector(selector);
+  const all = (selector) => [...root.querySelectorAll(selector)];
+  const stage = find(".stage");
+  const layers = find(".layers");
+  const [picture, label, marks] = ["picture", "label", "marks"].map((name) => find(`canvas.${name}`));
+  const [path, ends, cursor] = ["polyline", "g", "circle"].map((name) => find(`svg ${name}`));
+  const colours = Object.fromEntries(
+    Object.entries(model.get("_colours")).map(([name, hex]) => [name, [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))]),
+  );
+
+  const view = { x: 0, y: 0, scale: 1 }; // where the picture lies on the stage
+  const id = Math.random().toString(36).slice(2);
+  let serial = 0; // of the last message
+  let tool = "brush";
+  let kind = "particle";
+  let size = 5;
+  let values = new Uint8Array(0); // the strokes drawn, as marks in Python
+  let pixels = null; // the same as colours
+  let stroke = null; // points so far
+  let grip = null; // where the picture was taken hold of
+  let bar = []; // ends of the scale bar
+  let space = false;
+  let shown = null; // the bytes of the picture on the stage
+  const state = () => model.get("_state");
+
+  // ---- to Python
+
+  function send(message) {
+    serial += 1;
+    model.send({ ...message, view: id, serial });
+    setTimeout(showBusy, 250);
+  }
+
+  function showBusy() {
+    const [of, last] = state().answered;
+    find(".busy").hidden = serial === 0 || (of === id && last >= serial);
+  }
+
+  // ---- from Python
+
+  let queued = false;
+  function changed() {
+    if (queued) return; // several traits change at once
+    queued = true;
+    queueMicrotask(() => {
+      queued = false;
+      refresh();
+    });
+  }
+
+  async function refresh() {
+    const now = state();
+    if (!now.name) return;
+    const image = model.get("_image");
+    const { width, height } = now;
+    const [grey, drawn, found] = await Promise.all([
+      image === shown ? null : decode(image),
+      decode(model.get("_marks")),
+      decode(model.get("_label")),
+    ]);
+    if (now !== state()) return; // overtaken
+    if (grey) {
+      shown = image;
+      for (const canvas of [picture, label, marks]) [canvas.width, canvas.height] = [width, height];
+      picture.getContext("2d").drawImage(grey.bitmap, 0, 0);
+      pixels = marks.getContext("2d").createImageData(width, height);
+      [stroke, bar] = [null, []];
+      fit();
+    }
+    const [of, last] = now.answered;
+    if ((of !== id || last >= serial || grey) && !stroke) {
+      // else strokes are on the way that this answer does not know
+      values = drawn.values();
+      colourMarks(0, 0, width, height);
+    }
+    drawLabel(found.values(), width, height, colours[now.mode]);
+    showState(now);
+  }
+
+  async function decode(view) {
+    const bitmap = await createImageBitmap(new Blob([view], { type: "image/png" }), { colorSpaceConversion: "none" });
+    const values = () => {
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext("2d");
+      context.drawImage(bitmap, 0, 0);
+      const rgba = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+      return Uint8Array.from({ length: rgba.length / 4 }, (_, i) => rgba[4 * i]);
+    };
+    return { bitmap, values };
+  }
+
+  function drawLabel(mask, width, height, [r, g, b]) {
+    const context = label.getContext("2d");
+    const image = context.createImageData(width, height);
+    for (let y = 0, i = 0; y < height; y++) {
+      for (let x = 0; x < width; x++, i++) {
+        if (!mask[i]) continue;
+        const inside = x && y && x < width - 1 && y < height - 1;
+        const edge = inside && !(mask[i - 1] && mask[i + 1] && mask[i - width] && mask[i + width]);
+        image.data.set([r, g, b, edge ? 255 : 85], 4 * i);
+      }
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  function showState(now) {
+    find(".name").textContent = now.name;
+    find(".count").textContent = `${now.index + 1} of ${now.count}, ${now.n_accepted} accepted`;
+    const accept = find("button[data-do=accept]");
+    accept.textContent = now.accepted ? "✓ Accepted" : "Accept";
+    accept.setAttribute("aria-pressed", now.accepted);
+    find("button[data-do=undo]").disabled = !now.n_strokes;
+    find("button[data-do=redo]").disabled = !now.n_undone;
+    for (const name of ["learn", "correct"]) find(`button[data-do=${name}]`).setAttribute("aria-pressed", now.mode === name);
+    for (const name of ["previous", "next"]) find(`button[data-do=${name}]`).hidden = now.count < 2;
+    const length = now.pixel_size_nm;
+    find(".pixel").textContent =
+      length === null ? "pixel size unknown" : `${Number(length.toPrecision(4))} nm per pixel (${now.pixel_size_source})`;
+    find(".message").textContent = now.message || hint(now);
+    find(".message").classList.toggle("wrong", now.message !== "");
+    find(".saved").textContent = `Saved in ${now.folder}.`;
+    stage.dataset.answered = now.answered[1];
+    showBusy();
+  }
+
+  function hint(now) {
+    if (now.mode === "correct" || now.teaches || now.coverage > 0) return "";
+    return "Paint a stroke on a particle and one on the background.";
+  }
+
+  // ---- drawing
+
+  function colourMarks(left, top, right, bottom) {
+    const { width } = marks;
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const i = y * width + x;
+        const colour = [[0, 0, 0], colours.background, colours.particle][values[i]];
+        pixels.data.set([...colour, values[i] ? 255 : 0], 4 * i);
+      }
+    }
+    marks.getContext("2d").putImageData(pixels, 0, 0, left, top, right - left, bottom - top);
+  }
+
+  // The rule of draw() in strokes.py: centres of pixels no farther from the path than half the brush.
+  function drawSegment([x0, y0], [x1, y1]) {
+    const { width, height } = marks;
+    const radius = Math.max(size / 2, THINNEST);
+    const within = (value, most) => Math.min(Math.max(value, 0), most);
+    const top = within(Math.floor(Math.min(y0, y1) - radius), height);
+    const bottom = within(Math.ceil(Math.max(y0, y1) + radius), height);
+    const left = within(Math.floor(Math.min(x0, x1) - radius), width);
+    const right = within(Math.ceil(Math.max(x0, x1) + radius), width);
+    const [dx, dy] = [x1 - x0, y1 - y0];
+    const squared = dx * dx + dy * dy;
+    for (let row = top; row < bottom; row++) {
+      for (let column = left; column < right; column++) {
+        const [x, y] = [column + 0.5 - x0, row + 0.5 - y0];
+        const along = squared ? within((x * dx + y * dy) / squared, 1) : 0;
+        if ((x - along * dx) ** 2 + (y - along * dy) ** 2 <= radius * radius) values[row * width + column] = VALUES[kind];
+      }
+    }
+    if (right > left && bottom > top) colourMarks(left, top, right, bottom);
+  }
+
+  function finish() {
+    if (tool === "line") drawSegment(stroke[0], stroke[stroke.length - 1]);
+    const points = tool === "line" ? [stroke[0], stroke[stroke.length - 1]] : stroke;
+    stroke = null;
+    path.setAttribute("points", "");
+    send({ do: "stroke", kind, size, points });
+  }
+
+  // ---- the stage
+
+  function place() {
+    layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    layers.classList.toggle("small", view.scale < 1);
+    for (const line of ends.children) line.setAttribute("stroke-width", 2 / view.scale);
+    cursor.setAttribute("stroke-width", 1.5 / view.scale);
+  }
+
+  function fit() {
+    const { clientWidth, clientHeight } = stage;
+    view.scale = Math.min(clientWidth / picture.width, clientHeight / picture.height) || 1;
+    view.x = (clientWidth - picture.width * view.scale) / 2;
+    view.y = (clientHeight - picture.height * view.scale) / 2;
+    place();
+  }
+
+  function zoom(factor, x, y) {
+    const scale = Math.min(Math.max(view.scale * factor, 0.05), 40);
+    view.x = x - ((x - view.x) * scale) / view.scale;
+    view.y = y - ((y - view.y) * scale) / view.scale;
+    view.scale = scale;
+    place();
+  }
+
+  function pointOf(event) {
+    const box = stage.getBoundingClientRect();
+    const round = (value) => Math.round(value * 100) / 100;
+    return [
+      round((event.clientX - box.left - view.x) / view.scale),
+      round((event.clientY - box.top - view.y) / view.scale),
+    ];
+  }
+
+  function showCursor([x, y]) {
+    const colour = kind === "erase" ? "#fff" : `rgb(${colours[kind]})`;
+    const paints = tool === "brush" || tool === "line";
+    cursor.setAttribute("r", paints ? Math.max(size / 2, THINNEST) : 3 / view.scale);
+    cursor.setAttribute("stroke", paints ? colour : "#fff");
+    cursor.setAttribute("cx", x);
+    cursor.setAttribute("cy", y);
+    cursor.style.display = tool === "pan" ? "none" : "";
+  }
+
+  function markBar() {
+    ends.replaceChildren(
+      ...bar.map(([x, y]) => {
+        const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        const r = 7 / view.scale;
+        line.setAttribute("d", `M${x - r} ${y}h${2 * r}M${x} ${y - r}v${2 * r}`);
+        line.setAttribute("stroke", "#ff0");
+        line.setAttribute("stroke-width", 2 / view.scale);
+        return line;
+      }),
+    );
+    find(".ask").hidden = bar.length < 2;
+    if (bar.length === 2) find(".ask input").focus();
+  }
+
+  stage.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    stage.focus({ preventScroll: true });
+    const point = pointOf(event);
+    if (event.button === 1 || tool === "pan" || space) {
+      grip = [event.clientX - view.x, event.clientY - view.y];
+    } else if (event.button !== 0) {
+      return;
+    } else if (tool === "scale bar") {
+      bar = bar.length === 2 ? [point] : [...bar, point];
+      markBar();
+      return;
+    } else {
+      stroke = [point];
+      if (tool === "brush") drawSegment(point, point);
+    }
+    stage.setPointerCapture(event.pointerId);
+  });
+
+  stage.addEventListener("pointermove", (event) => {
+    const point = pointOf(event);
+    showCursor(point);
+    if (grip) {
+      [view.x, view.y] = [event.clientX - grip[0], event.clientY - grip[1]];
+      place();
+    } else if (stroke && tool === "line") {
+      stroke.push(point);
+      path.setAttribute("points", [stroke[0], point].join(" "));
+      path.setAttribute("stroke-width", size);
+      path.setAttribute("stroke", kind === "erase" ? "#fff8" : `rgb(${colours[kind]} / 0.6)`);
+    } else if (stroke) {
+      for (const each of event.getCoalescedEvents?.() ?? [event]) {
+        const next = pointOf(each);
+        drawSegment(stroke[stroke.length - 1], next);
+        stroke.push(next);
+      }
+    }
+  });
+
+  const letGo = () => {
+    grip = null;
+    if (stroke) finish();
+  };
+  stage.addEventListener("pointerup", letGo);
+  stage.addEventListener("pointercancel", letGo);
+  stage.addEventListener("pointerleave", () => (cursor.style.display = "none"));
+  stage.addEventListener(
+    "wheel",
+    (event) => {
+      if (!root.contains(document.activeElement) && !event.ctrlKey) return; // the page scrolls until one paints
+      event.preventDefault();
+      const box = stage.getBoundingClientRect();
+      zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
+    },
+    { passive: false },
+  );
+
+  // ---- buttons, sliders and keys
+
+  function choose(what, value) {
+    if (what === "tool") tool = value;
+    else kind = value;
+    if (what === "kind" && tool !== "line") tool = "brush";
+    if (tool !== "scale bar") bar = [];
+    markBar();
+    stage.classList.toggle("pan", tool === "pan");
+    for (const button of all("button[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+    for (const button of all("button[data-kind]")) button.setAttribute("aria-pressed", button.dataset.kind === kind);
+  }
+
+  function setSize(value) {
+    size = Math.min(Math.max(Math.round(value), 1), LARGEST_BRUSH);
+    find(".size").value = size;
+    find(".size + .value").textContent = `${size} px`;
+    if (cursor.hasAttribute("cx")) showCursor([cursor.getAttribute("cx"), cursor.getAttribute("cy")]);
+  }
+
+  function look() {
+    picture.style.filter = `contrast(${find(".contrast").value}) brightness(${find(".brightness").value})`;
+    label.style.opacity = find(".opacity").value;
+  }
+
+  const actions = {
+    undo: () => send({ do: "undo" }),
+    redo: () => send({ do: "redo" }),
+    learn: () => send({ do: "learn" }),
+    correct: () => send({ do: "correct" }),
+    accept: () => send({ do: state().accepted ? "withdraw" : "accept" }),
+    previous: () => send({ do: "go", step: -1 }),
+    next: () => send({ do: "go", step: 1 }),
+    fit,
+    scale() {
+      const length = Number(find(".ask input").value) * Number(find(".ask select").value);
+      send({ do: "scale bar", points: bar, length_nm: length });
+      choose("tool", "brush");
+    },
+  };
+
+  const keys = {
+    b: () => choose("tool", "brush"),
+    l: () => choose("tool", "line"),
+    h: () => choose("tool", "pan"),
+    1: () => choose("kind", "particle"),
+    2: () => choose("kind", "background"),
+    3: () => choose("kind", "erase"),
+    "[": () => setSize(Math.min(size / 1.25, size - 1)),
+    "]": () => setSize(Math.max(size * 1.25, size + 1)),
+    z: actions.undo,
+    y: actions.redo,
+    Z: actions.redo,
+    o: () => (label.hidden = !label.hidden),
+    f: fit,
+    m: () => send({ do: state().mode === "learn" ? "correct" : "learn" }),
+    a: actions.accept,
+    ArrowLeft: actions.previous,
+    ArrowRight: actions.next,
+  };
+
+  root.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input[type=number], select") || (event.target.matches("input") && event.key.startsWith("Arrow"));
+    if (typing) {
+      if (event.key === "Enter" && bar.length === 2) actions.scale();
+      return;
+    }
+    if (event.key === " ") space = true;
+    else if (event.altKey || ((event.ctrlKey || event.metaKey) && !"zyZ".includes(event.key)) || !keys[event.key]) return;
+    else keys[event.key]();
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  root.addEventListener("keyup", (event) => {
+    if (event.key === " ") space = false;
+  });
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { tool: aTool, kind: aKind, do: action } = button.dataset;
+    if (aTool) choose("tool", aTool);
+    else if (aKind) choose("kind", aKind);
+    else actions[action]();
+    stage.focus({ preventScroll: true });
+  });
+  find(".size").addEventListener("input", (event) => setSize(Number(event.target.value)));
+  for (const name of ["contrast", "brightness", "opacity"]) find(`.${name}`).addEventListener("input", look);
+
+  for (const button of all("button[data-kind]")) {
+    const swatch = button.querySelector(".swatch");
+    if (swatch) swatch.style.background = `rgb(${colours[button.dataset.kind]})`;
+  }
+  const traits = ["_image", "_marks", "_label", "_state"].map((name) => `change:${name}`);
+  for (const trait of traits) model.on(trait, changed);
+  const watcher = new ResizeObserver(fit); // the stage has no width until it is in the page
+  watcher.observe(stage);
+  choose("tool", "brush");
+  setSize(size);
+  look();
+  refresh();
+
+  return () => {
+    watcher.disconnect();
+    for (const trait of traits) model.off(trait, changed);
+  };
+}
+
+export default { render };

@@ -1,0 +1,373 @@
+"""The label painter: paint on micrographs in a notebook and watch the machine learn.
+
+Strokes are drawn in the browser, so that the brush follows the hand however far away the kernel is;
+only their coordinates travel to Python, which draws them by the same rule, lets a classifier learn,
+saves, and sends the label back. ``anywidget`` carries the front end: one file of plain JavaScript
+and nothing to build, for JupyterLab, Notebook 7, VS Code and Colab alike (tried here: JupyterLab).
+``ipycanvas`` would ask Python about every movement of the mouse, and its hand drawing did not work
+in Colab; ``jupyter-paint-segment`` fills segments, but knows no scribbles from which to learn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import warnings
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import traitlets
+from PIL import Image
+
+from temlib.batch import files_in, names_of
+from temlib.errors import MicrographError, TemlibError
+from temlib.figures import COLOURS, show_micrographs
+from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
+from temlib.micrographs import as_array, load_micrograph, normalise, pixel_size_of
+from temlib.widgets.explorers import someone_can_move_sliders
+from temlib.widgets.painting import FILES, Painting
+from temlib.widgets.strokes import Stroke
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["LabelPainter"]
+
+_PAUSE = 0.03  # s without a stroke, after which the classifier learns: of strokes that queue up, only once
+_COLOURS = {
+    "particle": COLOURS["particle stroke"],
+    "background": COLOURS["background stroke"],
+    "learn": COLOURS["ML"],
+    "correct": COLOURS["TL"],
+}
+
+
+class LabelPainter(anywidget.AnyWidget):
+    """Paint labels on micrographs, in a notebook: scribble, correct a mask, set the pixel size.
+
+    Each stroke is saved at once; the same micrographs and folder bring everything back. Where a
+    micrograph has strokes of both classes a classifier learns from them; where it has not, from
+    those of the others. A stroked pixel always has the class of its stroke.
+
+    Parameters
+    ----------
+    micrographs : signal, array, path, or sequence of them
+        What to paint on: micrographs of shape (height, width), files, or a folder of files.
+    folder : path
+        Where labels go; see :mod:`temlib.widgets.painting` for the files.
+    segmenter : Segmenter or callable, optional
+        Gives a first mask of each micrograph, to correct by hand.
+    masks : sequence of masks, optional
+        First masks, one for each micrograph, in place of a segmenter's.
+    classifier : str
+        One of :data:`temlib.labels.CLASSIFIERS`. The default is both better and quicker on a micrograph that
+        one scribbles on (``tests/benchmarks/classifiers.py``).
+    seed : int
+        Of the classifier.
+
+    Raises
+    ------
+    MicrographError
+        When no micrograph can be read, or files in the folder belong to others.
+
+    Examples
+    --------
+    >>> painter = temlib.LabelPainter("my micrographs/", folder="my labels")  # doctest: +SKIP
+    >>> painter  # doctest: +SKIP
+    >>> segmenter = segmenter.adapt(painter.images, painter.masks)  # doctest: +SKIP
+    """
+
+    _esm = Path(__file__).with_name("painter.js")
+    _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
+    _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
+    _label = traitlets.Bytes().tag(sync=True)  # png: 0 or 1
+    _state = traitlets.Dict().tag(sync=True)
+    _colours = traitlets.Dict(_COLOURS).tag(sync=True)
+
+    def __init__(
+        self,
+        micrographs: Any,
+        folder: str | os.PathLike = "labels",
+        segmenter: Any = None,
+        masks: Sequence[Any] | None = None,
+        *,
+        classifier: str = "quadratic",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self._sources = _sources(micrographs)
+        self._names = list(self._sources)
+        if masks is not None and len(masks) != len(self._names):
+            raise ValueError(f"{len(masks)} masks for {len(self._names)} micrographs; pass one for each, or none")
+        self._segmenter, self._first_masks = segmenter, masks
+        self._classifier, self._seed = classifier, seed
+        PixelClassifier(seed, classifier=classifier)  # fails here and not at the first stroke
+        self._paintings: dict[int, Painting] = {}
+        self._pending: asyncio.TimerHandle | None = None
+        self._answered: list[Any] = ["", 0]
+        self._index = self._first()
+        self._show_image()
+        self.on_msg(lambda _, message, __: self._receive(message))
+
+    @property
+    def images(self) -> list[Any]:
+        """The micrographs whose label is accepted, as signals."""
+        return [painting.image for painting in self._accepted()]
+
+    @property
+    def masks(self) -> list[Any]:
+        """The accepted labels, bool signals, in the order of :attr:`images`."""
+        return [painting.accepted_label() for painting in self._accepted()]
+
+    @property
+    def painting(self) -> Painting:
+        """What is painted on the micrograph that is shown."""
+        return self._open(self._index)
+
+    @property
+    def label(self) -> np.ndarray:
+        """The label of the micrograph that is shown, as it stands: bool, (height, width)."""
+        return self._label_of(self.painting)
+
+    def show(self, index: int) -> None:
+        """Turn to a micrograph, counted from 0."""
+        self._open(index)
+        self._index = index
+        self._show_image()
+
+    def paint(self, kind: str, points: Any, size: float = 3) -> None:
+        """Paint a stroke on the micrograph that is shown, as the mouse does.
+
+        Parameters
+        ----------
+        kind : "particle", "background" or "erase"
+            What it says of its pixels.
+        points : array of shape (n, 2)
+            Where it goes, (x, y) [px].
+        size : float
+            Diameter of the brush [px].
+        """
+        self.painting.paint(Stroke.checked(kind, size, points))
+        self._painted()
+
+    def accept(self) -> None:
+        """Write the label that is shown as done."""
+        self.painting.accept(self.label)
+        self._show_label()
+
+    def figure(self) -> Figure:
+        """Draw the micrographs that have strokes or an accepted label, as a picture that needs no kernel."""
+        painted = [painting for painting in self._all() if painting.strokes or painting.accepted]
+        if not painted:
+            raise TemlibError(f"{self.folder}: nothing is painted yet; paint, then ask for the figure again")
+        return self._drawn(painted)
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Show the painter where somebody can paint, and a picture in a notebook that runs by itself."""
+        if someone_can_move_sliders():
+            return super()._repr_mimebundle_(**options)
+        picture = io.BytesIO()
+        figure = self._drawn([self.painting])
+        figure.savefig(picture, format="png")
+        plt.close(figure)
+        text = f"LabelPainter: {self.painting.name}, {len(self._accepted())} of {len(self._names)} accepted"
+        return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
+
+    def _drawn(self, paintings: Sequence[Painting]) -> Figure:
+        strokes = {"background stroke": BACKGROUND, "particle stroke": PARTICLE}
+        masks = []
+        for painting in paintings:
+            kind = "ML" if painting.mode == "learn" else "TL"
+            drawn = {name: painting.marks == value for name, value in strokes.items()}
+            masks.append({kind: self._label_of(painting)} | drawn)
+        titles = [f"{painting.name}{', accepted' if painting.accepted else ''}" for painting in paintings]
+        images = [painting.image for painting in paintings]
+        return show_micrographs(images, titles, masks, columns=min(len(images), 3), fill=True, width=2.6)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        """Do what the front end asks for; what cannot be done is said under the picture."""
+        self._answered = [message.get("view", ""), message.get("serial", 0)]
+        try:
+            self._do(message)
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            self._show_label(" ".join(str(error).split()) or type(error).__name__)
+
+    def _do(self, message: dict[str, Any]) -> None:
+        wish = message["do"]
+        if wish == "stroke":
+            self.paint(message["kind"], message["points"], message["size"])
+        elif wish in ("undo", "redo"):
+            getattr(self.painting, wish)()
+            self._painted()
+        elif wish == "learn":
+            self.painting.learn()
+            self._show_label()
+        elif wish == "correct":
+            self.painting.correct(self._mask_to_correct())
+            self._show_label()
+        elif wish == "accept":
+            self.accept()
+            self._go_on()
+        elif wish == "withdraw":
+            self.painting.withdraw()
+            self._show_label()
+        elif wish == "go":
+            self.show((self._index + int(message["step"])) % len(self._names))
+        elif wish == "scale bar":
+            start, end = message["points"]
+            self.painting.set_scale_bar(start, end, message["length_nm"])
+            self._show_label()
+        else:
+            raise ValueError(f"{wish!r} is nothing that the painter does")
+
+    def _first(self) -> int:
+        """Open the first micrograph that is not accepted, passing over files that are none."""
+        flaws, readable = [], []
+        for index in range(len(self._names)):
+            try:
+                readable.append(index)
+                if not self._open(index).accepted:
+                    return index
+            except MicrographError as error:
+                readable.pop()
+                flaws.append(error)
+        if not readable:
+            raise flaws[0]
+        return readable[0]
+
+    def _open(self, index: int) -> Painting:
+        if index not in self._paintings:
+            name = self._names[index]
+            source = self._sources[name]
+            image = load_micrograph(source) if isinstance(source, Path) else source
+            painting = Painting(image, name, self.folder)
+            begun = painting.strokes or painting.undone or painting.accepted
+            self._paintings[index] = painting
+            if not begun and (self._segmenter is not None or self._first_masks is not None):
+                painting.correct(self._predicted(index))
+        return self._paintings[index]
+
+    def _all(self) -> Iterator[Painting]:
+        """Open what is painted on, now or in an earlier session."""
+        for index, name in enumerate(self._names):
+            if index in self._paintings or (self.folder / f"{name}{FILES[0]}").exists():
+                yield self._open(index)
+
+    def _accepted(self) -> list[Painting]:
+        return [painting for painting in self._all() if painting.accepted]
+
+    def _label_of(self, painting: Painting) -> np.ndarray:
+        return painting.label(lambda: self._learn(painting))
+
+    def _learn(self, painting: Painting) -> PixelClassifier | None:
+        """Let a classifier learn from this micrograph, or from the others where this one does not suffice."""
+        teachers = [painting] if painting.has_both_classes else [p for p in self._all() if p.has_both_classes]
+        if not teachers:
+            return None
+        features, classes = zip(*(teacher.marked() for teacher in teachers), strict=True)
+        classifier = PixelClassifier(self._seed, classifier=self._classifier)
+        scales = [teacher.scale for teacher in teachers]
+        return classifier.fit_features(np.concatenate(features), np.concatenate(classes), scales)
+
+    def _predicted(self, index: int) -> Any:
+        if self._first_masks is not None:
+            return self._first_masks[index]
+        with warnings.catch_warnings():  # of a doubtful mask, which is about to be corrected
+            warnings.simplefilter("ignore")
+            return self._segmenter(self._open(index).image)
+
+    def _mask_to_correct(self) -> Any:
+        """Give the mask that a segmenter or somebody gave; else the label as the classifier left it."""
+        given = self._segmenter is not None or self._first_masks is not None
+        return self._predicted(self._index) if given else self.label
+
+    def _painted(self) -> None:
+        """Learn soon: at once where no event loop runs, else when strokes stop coming in."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._show_label()
+            return
+        if self._pending is not None:
+            self._pending.cancel()
+        self._pending = loop.call_later(_PAUSE, self._show_label)
+
+    def _go_on(self) -> None:
+        """Turn to the next micrograph that is not accepted, if there is one."""
+        n = len(self._names)
+        for index in ((self._index + step) % n for step in range(1, n)):
+            try:
+                if not self._open(index).accepted:
+                    self.show(index)
+                    return
+            except MicrographError:
+                continue
+
+    def _show_image(self) -> None:
+        painting = self.painting
+        if not painting.has_both_classes:
+            painting.forget_classified()
+        grey = np.rint((normalise(painting.image) + 1) * 127.5).astype(np.uint8)
+        with self.hold_sync():
+            self._image = _png(grey)
+            self._show_label()
+
+    def _show_label(self, message: str = "") -> None:
+        painting = self.painting
+        label = self.label
+        height, width = painting.shape
+        size = pixel_size_of(painting.image)
+        with self.hold_sync():
+            self._marks, self._label = _png(painting.marks), _png(label.astype(np.uint8))
+            self._state = {
+                "name": painting.name,
+                "index": self._index,
+                "count": len(self._names),
+                "n_accepted": len(self._accepted()),
+                "height": height,
+                "width": width,
+                "mode": painting.mode,
+                "n_strokes": len(painting.strokes),
+                "n_undone": len(painting.undone),
+                "teaches": painting.has_both_classes,
+                "accepted": painting.accepted,
+                "coverage": float(label.mean()),
+                "pixel_size_nm": None if size is None else size[1],
+                "pixel_size_source": painting.pixel_size_source,
+                "folder": str(self.folder),
+                "message": message,
+                "answered": self._answered,
+            }
+
+
+def _sources(micrographs: Any) -> dict[str, Any]:
+    """Name each micrograph: files after their stems, others after their titles."""
+    single = isinstance(micrographs, str | os.PathLike | np.ndarray) or hasattr(micrographs, "axes_manager")
+    given = [micrographs] if single else list(micrographs)
+    if given and all(isinstance(each, str | os.PathLike) for each in given):
+        files = [file for file in files_in([Path(each) for each in given]) if not file.name.endswith(FILES)]
+        if not files:
+            raise MicrographError(f"{given[0]}: no micrographs there; name files or a folder of them")
+        return dict(names_of(files))
+    if not given:
+        raise MicrographError("there is nothing to paint on; pass micrographs, files or a folder")
+    sources: dict[str, Any] = {}
+    for number, each in enumerate(given, start=1):
+        as_array(each)
+        title = each.metadata.get_item("General.title", "") if hasattr(each, "metadata") else ""
+        name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in title).strip(". ") or f"micrograph_{number}"
+        sources[name if name not in sources else f"{name}_{number}"] = each
+    return sources
+
+
+def _png(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,106 @@
+"""Are particles found and counted? F1 at IoU 0.5, panoptic quality, and the count per micrograph.
+
+Two networks: the bundled one, which has seen no label, and one that learned from the hand-drawn
+labels of emps' training split (ImageNet's encoder, frozen; three seeds). On emps' validation split and
+on simulated without its test split, particles are told apart in three ways: by the distance that
+the network says, by that within the mask, and by the mean of both, which is what temlib does. On the
+test splits, scored once, only the last.
+
+Needs TEMLIB_DATA (or a network) and ImageNet weights; half an hour on two cores. Writes
+temlib/data/measured/separation.csv, one row for each network, seed, micrograph and way; what is there
+already is not done again.
+
+    python -m tests.benchmarks.separation
+"""
+
+import numpy as np
+import pandas as pd
+
+import temlib
+from temlib import datasets
+from temlib.particles import relative_distance, separate_particles
+from temlib.runs import MEASURED
+from temlib.scores import iou, panoptic_quality, particle_f1
+
+SEEDS = {"bundled": (2023,), "trained": (1, 2, 3)}
+SCORED = {"bundled": ("emps", "simulated"), "trained": ("emps",)}
+SETTINGS = {"weights": "imagenet", "views": 2, "progress": False}
+WAYS = ("both", "mask only", "network only")
+TABLE = MEASURED / "separation.csv"
+
+
+def main() -> None:
+    """Run what is not done yet, keep each result at once, and print the table."""
+    done = pd.read_csv(TABLE, dtype={"name": str}) if TABLE.exists() else pd.DataFrame(columns=["network", "seed"])
+    for network in SCORED:
+        for seed in SEEDS[network]:
+            if ((done["network"] == network) & (done["seed"] == seed)).any():
+                continue
+            segmenter = ready(network, seed)
+            rows = [
+                {"network": network, "seed": seed, "data": data, "split": split, "name": m.name} | row
+                for data in SCORED[network]
+                for split in ("train", "validation", "test")
+                if (data, split) != ("emps", "train")
+                for m in of_split(data, split)
+                for row in scores(segmenter.maps(m.image), m.labels, WAYS[:1] if split == "test" else WAYS)
+            ]
+            done = pd.DataFrame(rows) if done.empty else pd.concat([done, pd.DataFrame(rows)])
+            done.to_csv(TABLE, index=False, float_format="%.4f")
+            print(network, seed, flush=True)
+    print(summary(done).to_string())
+
+
+def ready(network: str, seed: int) -> temlib.Segmenter:
+    """Give a network that has learned."""
+    if network == "bundled":
+        return temlib.load_segmenter()
+    learned = of_split("emps", "train")
+    return temlib.train_segmenter([m.image for m in learned], [m.labels for m in learned], seed=seed, **SETTINGS)
+
+
+def of_split(data: str, split: str) -> list[datasets.Annotated]:
+    """Load the micrographs of a split."""
+    return datasets.load(data, list(datasets.table(data).query("split == @split")["name"]))
+
+
+def scores(maps: np.ndarray, labels: object, ways: tuple[str, ...]) -> list[dict]:
+    """Score the particles as they are told apart in each way."""
+    truth = np.asarray(labels.data)
+    mask = maps[..., 0] > 0.5
+    within = relative_distance(mask)
+    said = {"both": maps[..., 1], "mask only": within, "network only": 2 * maps[..., 1] - within}  # its mean is taken
+    rows = []
+    for way in ways:
+        found = separate_particles(np.stack([maps[..., 0], said[way]], -1))
+        row = {
+            "way": way,
+            "iou": iou(mask, truth),
+            "f1": particle_f1(found, truth),
+            "pq": panoptic_quality(found, truth),
+        }
+        rows.append(row | {"found": found.max(), "true": len(np.unique(truth[truth > 0]))})
+    return rows
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Give means over micrographs and seeds, and the median error of the count, with 95 % intervals.
+
+    Intervals are bootstrapped over micrographs, each with the mean of its seeds.
+    """
+    errors = table.assign(count_error_percent=100 * (table["found"] / table["true"] - 1).abs())
+    keys = ["network", "data", "split", "way"]
+    rows = {}
+    for key, some in errors.groupby(keys, sort=False):
+        each = some.groupby("name")[["iou", "f1", "pq", "count_error_percent"]].mean()
+        draws = each.to_numpy()[np.random.default_rng(0).integers(0, len(each), (2000, len(each)))]
+        middle = dict.fromkeys(each, np.mean) | {"count_error_percent": np.median}
+        rows[key] = {"micrographs": len(each)}
+        for column, name in enumerate(each):
+            low, high = np.quantile(middle[name](draws[..., column], axis=1), [0.025, 0.975])
+            rows[key][name] = f"{middle[name](each[name]):.3g} ({low:.3g} to {high:.3g})"
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+if __name__ == "__main__":
+    main()

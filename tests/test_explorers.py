@@ -1,0 +1,153 @@
+"""Explorers without a browser: their pictures, and what a moved slider does."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import temlib
+from temlib.datasets import Annotated
+from temlib.synthetic import Scene, simulate
+from temlib.widgets import explorers, pictures
+
+
+@pytest.fixture(scope="module")
+def made():
+    return simulate(Scene(size_px=128, n_particles=8, diameter_nm=9, clustering=0.5), 3)
+
+
+@pytest.fixture(scope="module")
+def maps(made):
+    probability = np.where(made.mask.data, 0.6, 0.2) + np.linspace(-0.15, 0.15, 128)
+    return np.stack([probability, made.mask.data], axis=-1).astype(np.float32)
+
+
+def encoder(images):
+    """Five maps, each of half the size of the one before."""
+    return [np.repeat(images[:, ::s, ::s, :1], 16, axis=-1) * np.arange(16) for s in (2, 4, 8, 16, 32)]
+
+
+@pytest.fixture(scope="module")
+def explorer_of(made, maps):
+    """Explorers by name, as the functions would show them."""
+    truth = Annotated("a", made.image, made.labels)
+    calls = {
+        "explore_scene": (made.scene,),
+        "explore_dose_and_defocus": (made.scene,),
+        "explore_threshold": (made.image, maps),
+        "explore_features": (made.image, encoder),
+        "explore_masks": ([truth] * 2, [made.mask, np.roll(made.mask.data, 3)], [maps[..., 0]] * 2),
+        "explore_iou": (),
+    }
+    shown = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, arguments in calls.items():
+            patch.setattr(explorers.Explorer, "show", lambda self, name=name: shown.update({name: self}))
+            getattr(explorers, name)(*arguments)
+    return shown
+
+
+NAMES = [name for name in explorers.__all__ if name.startswith("explore_")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_control_changes_the_picture(name, explorer_of):
+    explorer = explorer_of[name]
+    first = explorer.picture()
+    assert first == explorer.picture()
+    assert first.startswith(b"\x89PNG")
+    for parameter, control in explorer.controls.items():
+        ends = control.options[-1:] if isinstance(control, explorers.Choice) else (control.low, control.high)
+        assert any(explorer.picture(**{parameter: end}) != first for end in ends), parameter
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_extremes_of_all_controls_can_be_drawn(name, explorer_of):
+    explorer = explorer_of[name]
+    for end in ("low", "high"):
+        extremes = {key: getattr(control, end, control.value) for key, control in explorer.controls.items()}
+        assert explorer.picture(**extremes)
+
+
+def test_a_widget_starts_at_the_first_state_and_follows(explorer_of):
+    for explorer in explorer_of.values():
+        *controls, image = explorer.widget().children
+        assert [control.value for control in controls] == [
+            pytest.approx(c.value) if isinstance(c, explorers.Slider) else c.value for c in explorer.controls.values()
+        ]
+    before = image.value
+    controls[0].value = 60
+    assert image.value != before
+    assert image.value == explorer.picture(diameter_px=60)
+
+
+def test_quick_moves_are_gathered_and_the_last_one_counts():
+    drawn = []
+
+    def draw(number):
+        drawn.append(number)
+        return pictures.iou_of_disc(number, 0, 0)
+
+    async def move():
+        slider, _ = explorers.Explorer(draw, {"number": explorers.Slider(10, 4, 100, 1, "")}).widget().children
+        for value in range(20, 60):
+            slider.value = value
+        await asyncio.sleep(4 * explorers._QUIET)
+
+    asyncio.run(move())
+    assert drawn == [10, 59]
+
+
+def test_a_picture_stands_alone_where_nobody_can_move_sliders(monkeypatch, explorer_of):
+    import IPython.display
+
+    shown = []
+    monkeypatch.delenv("TEMLIB_WIDGETS", raising=False)
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: shown.append((bundle, raw)))
+    explorer_of["explore_iou"].show()
+    assert shown == [({"image/png": explorer_of["explore_iou"].picture()}, True)]
+
+
+@pytest.mark.parametrize(("said", "asked", "expected"), [(None, True, True), (None, False, False), ("1", False, True)])
+def test_a_front_end_that_asks_for_no_input_has_nobody_before_it(monkeypatch, said, asked, expected):
+    import IPython
+
+    class Kernel:
+        @staticmethod
+        def get_parent(_channel):
+            return {"content": {"allow_stdin": asked}}
+
+    monkeypatch.delenv("TEMLIB_WIDGETS", raising=False)
+    if said:
+        monkeypatch.setenv("TEMLIB_WIDGETS", said)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": Kernel}))
+    assert explorers.someone_can_move_sliders() is expected
+
+
+def test_iou_of_discs_by_geometry():
+    assert pictures.disc_iou(10, 10, 0) == 1
+    assert pictures.disc_iou(5, 10, 2) == pytest.approx(1 / 4)
+    assert pictures.disc_iou(5, 10, 15) == 0
+
+
+@given(radius=st.floats(10, 40), growth=st.floats(-5, 5), shift=st.floats(0, 60))
+def test_iou_of_discs_by_geometry_is_that_of_pixels(radius, growth, shift):
+    y, x = np.mgrid[-50:51, -50:151]
+    discs = np.hypot(y, x) <= radius, np.hypot(y, x - shift) <= radius + growth
+    assert temlib.scores.iou(*discs) == pytest.approx(pictures.disc_iou(radius, radius + growth, shift), abs=0.06)
+
+
+@pytest.mark.parametrize("pixel_size", [None, (0.5, 0.5)])
+def test_diameters_of_whole_particles_are_those_of_the_table(made, pixel_size):
+    table = temlib.measure_particles(made.labels.data, pixel_size_nm=pixel_size)
+    found, unit = pictures.whole_diameters(made.labels.data, pixel_size)
+    assert sorted(found) == pytest.approx(
+        sorted(table.loc[~table["touches_edge"], f"equivalent_diameter_{unit}"]), rel=1e-6
+    )
+
+
+def test_maps_of_another_image_are_refused(made):
+    with pytest.raises(ValueError, match="not those of an image"):
+        explorers.explore_threshold(made.image, np.zeros((4, 4, 2)))

@@ -1,0 +1,304 @@
+"""Movies: chunk by chunk, on workers, killed and resumed."""
+
+import hashlib
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+
+import temlib
+from temlib import cli, movies, unet
+from temlib.micrographs import micrograph
+from temlib.parcels import Parcel, fingerprint
+from temlib.segmentation import Segmenter
+from tests.conftest import ROOT
+
+pytest.importorskip("zarr", reason="needs zarr: pip install 'temlib[cluster]'")
+FRAMES, SHAPE, CHUNK = 8, (40, 56), 3
+TIME = {"name": "time", "scale": 0.25, "offset": 3.0, "units": "s"}
+
+
+def save_movie(path, frames=FRAMES, shape=SHAPE, chunk=CHUNK):
+    data = np.random.default_rng(0).integers(0, 4000, (frames, *shape)).astype(np.uint16)
+    movie = micrograph(da.from_array(data, chunks=(chunk, *shape)), 0.5, "a movie", [TIME])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        movie.save(path, show_progressbar=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    encoder = unet.encoder(None, 0.25, seed=1)
+    return Segmenter(unet.unet(encoder, unet.decoder([m.shape[-1] for m in encoder.outputs], seed=2)), threshold=0.49)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(movies, "_PIXELS", 1)
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory):
+    return save_movie(tmp_path_factory.mktemp("movie") / "movie.zspy")
+
+
+def segment(movie, out, segmenter, **options):
+    return movies.segment_movie(movie, out, segmenter, **{"scale": 1.0, "progress": False} | options)
+
+
+def content(folder):
+    """What lies in a folder, the time of writing apart."""
+    files = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file() and "FileIO" not in str(p)}
+    return {k: hashlib.sha256(p.read_bytes()).hexdigest() for k, p in files.items() if p.name != ".zmetadata"}
+
+
+@pytest.fixture(scope="module")
+def whole(movie, segmenter, tmp_path_factory):
+    """What a run gives that nothing stops."""
+    out = tmp_path_factory.mktemp("whole") / "mask.zspy"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movies, "_PIXELS", 1)
+        segment(movie, out, segmenter)
+    return out
+
+
+def test_a_movie_gives_what_its_stack_gives(movie, segmenter, whole):
+    stack = temlib.load_micrograph(movie)
+    mask = temlib.load_micrograph(whole, lazy=True)
+    assert mask._lazy
+    assert mask.data.dtype == bool
+    assert mask.data.chunks == ((3, 3, 2), (40,), (56,))
+    data = mask.data.compute()
+    assert (data != segmenter(stack, 1.0).data).mean() < 1e-4
+    assert 0.01 < data.mean() < 0.99
+    assert mask.axes_manager.as_dictionary() == stack.axes_manager.as_dictionary()
+    table = pd.read_csv(whole.with_suffix(".csv"))
+    assert list(table["frame"]) == list(range(FRAMES))
+    np.testing.assert_allclose(table["covered"], data.mean(axis=(1, 2)), rtol=1e-5)
+    assert sorted(path.name for path in whole.parent.iterdir()) == ["mask.csv", "mask.zspy"]
+
+
+def test_chunks_hold_several_of_the_file_where_those_are_small(movie, monkeypatch):
+    assert [movies.Movie.of(movie).part(i) for i in range(3)] == [slice(0, 3), slice(3, 6), slice(6, 8)]
+    assert [movies.Movie.of(movie, chunk=n).frames for n in (1, 5, 6, 100)] == [3, 3, 6, 8]
+    monkeypatch.setattr(movies, "_PIXELS", 7 * SHAPE[0] * SHAPE[1])
+    assert [movies.Movie.of(movie).part(i) for i in range(2)] == [slice(0, 6), slice(6, 8)]
+
+
+class Killed(BaseException):
+    """Nothing that is caught on the way."""
+
+
+def killed_at(step, monkeypatch):
+    """Let the process end when it is about to rename its file number ``step``; every file of ours is renamed."""
+    rename, steps = os.replace, []
+
+    def replace(*names, **options):
+        steps.append(names)
+        if len(steps) == step:
+            raise Killed
+        return rename(*names, **options)
+
+    monkeypatch.setattr(os, "replace", replace)
+    return steps
+
+
+def test_killed_at_any_point_it_ends_with_the_same_result(movie, segmenter, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        steps = killed_at(0, patch)
+        segment(movie, tmp_path / "mask.zspy", segmenter)
+    last = len(steps)
+    for step in [*range(1, last - 20, 9), *range(last - 12, last + 1)]:  # each of the chunks, and some before
+        out = tmp_path / str(step) / "mask.zspy"
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            with pytest.raises(Killed):
+                segment(movie, out, segmenter)
+        assert not out.exists()
+        segment(movie, out, segmenter)
+        assert content(out) == content(whole), step
+        assert out.with_suffix(".csv").read_bytes() == whole.with_suffix(".csv").read_bytes()
+        assert sorted(path.name for path in out.parent.iterdir()) == ["mask.csv", "mask.zspy"]
+
+
+def test_what_is_done_is_not_done_again(movie, segmenter, whole, tmp_path, monkeypatch):
+    out, segmented = tmp_path / "mask.zspy", []
+    of_frames = Segmenter.of_frames
+
+    def counted(self, frames, *arguments):
+        segmented.append(frames[:, 0, 0].tolist())
+        if len(segmented) == 2:
+            raise Killed
+        return of_frames(self, frames, *arguments)
+
+    monkeypatch.setattr(Segmenter, "of_frames", counted)
+    with pytest.raises(Killed):
+        segment(movie, out, segmenter)
+    table = segment(movie, out, segmenter)
+    first = temlib.load_micrograph(movie).data[:, 0, 0].tolist()
+    assert segmented == [first[:3], first[3:6], first[3:6], first[6:]]
+    assert list(table["new"]) == [False] * 3 + [True] * 5
+    assert content(out) == content(whole)
+
+
+def test_a_chunk_that_fails_stops_no_other(movie, segmenter, whole, tmp_path, monkeypatch):
+    out, of_frames = tmp_path / "mask.zspy", Segmenter.of_frames
+    bad = temlib.load_micrograph(movie).data[3, 0, 0]
+
+    def failing(self, frames, *arguments):
+        if frames[0, 0, 0] == bad:
+            raise OSError("the disk cannot be read")
+        return of_frames(self, frames, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "of_frames", failing)
+        with pytest.raises(
+            temlib.TemlibError, match=r"1 of 3 chunks failed.* frames 3 to 5 \(the disk cannot be read\)"
+        ):
+            segment(movie, out, segmenter)
+    assert not out.exists()
+    assert segment(movie, out, segmenter)["new"].sum() == 3
+    assert content(out) == content(whole)
+
+
+def test_results_of_other_settings_are_not_mixed(movie, segmenter, tmp_path, monkeypatch):
+    out = tmp_path / "mask.zspy"
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "of_frames", killed)
+        with pytest.raises(Killed):
+            segment(movie, out, segmenter)
+    with pytest.raises(temlib.TemlibError, match=r"another movie, network or settings; delete it, or pass overwrite"):
+        segment(movie, out, segmenter, scale=2.0)
+    assert segment(movie, out, segmenter, scale=2.0, overwrite=True)["new"].all()
+    with pytest.raises(temlib.TemlibError, match="exists already; pass overwrite=True"):
+        segment(movie, out, segmenter)
+    segment(movie, out, segmenter, what="particles", overwrite=True)
+    assert temlib.load_micrograph(out).data.dtype == np.int32
+
+
+def test_what_is_no_movie_is_refused(movie, segmenter, tmp_path):
+    with pytest.raises(temlib.TemlibError, match=r"mask\.tif: a movie's result .* ends in \.zspy"):
+        segment(movie, tmp_path / "mask.tif", segmenter)
+    with pytest.raises(temlib.MicrographError, match="no such file"):
+        segment(tmp_path / "none.zspy", tmp_path / "mask.zspy", segmenter)
+    temlib.save_micrograph(micrograph(np.ones((40, 40))), tmp_path / "image.tif")
+    with pytest.raises(temlib.MicrographError, match="is an image, not a movie"):
+        segment(tmp_path / "image.tif", tmp_path / "mask.zspy", segmenter)
+    with pytest.raises(temlib.MicrographError, match="the pixel size of training is unknown"):
+        segment(movie, tmp_path / "mask.zspy", segmenter, scale="calibrated")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif"]
+
+
+def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypatch):
+    sent = pickle.dumps(Parcel(segmenter))
+    first, second = pickle.loads(sent), pickle.loads(sent)
+    arrived = first.open()
+    assert arrived is second.open()
+    assert arrived is not segmenter
+    assert fingerprint(arrived) == fingerprint(segmenter) == first.key
+    image = np.random.default_rng(0).normal(size=SHAPE)
+    np.testing.assert_allclose(arrived.maps(image, 1.0), segmenter.maps(image, 1.0), atol=1e-6)
+    assert Parcel(segmenter).open() is segmenter
+    other = Segmenter(segmenter.model, threshold=0.3)
+    assert fingerprint(other) != fingerprint(segmenter)
+    assert pickle.loads(pickle.dumps(Parcel(other))).open().threshold == 0.3
+
+
+def test_a_scheduler_at_an_address(movie, segmenter, whole, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs dask.distributed: pip install 'temlib[cluster]'")
+    loads = []
+    with (
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        load = Parcel._load
+        patch.setattr(Parcel, "_load", lambda parcel: loads.append(parcel.key) or load(parcel))
+        Parcel._loaded.clear()
+        table = segment(movie, tmp_path / "mask.zspy", segmenter, scheduler=cluster.scheduler_address)
+        mask = segmenter(temlib.load_micrograph(movie, lazy=True), 1.0)
+        with distributed.Client(cluster):
+            computed = mask.data.compute()
+    assert table["new"].all()
+    assert len(loads) <= 1
+    assert content(tmp_path / "mask.zspy") == content(whole)
+    assert (computed != temlib.load_micrograph(whole).data).mean() < 1e-4
+
+
+def test_no_scheduler_at_that_address(movie, segmenter, tmp_path):
+    dask = pytest.importorskip("dask")
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(temlib.TemlibError, match=r"tcp://127\.0\.0\.1:9: no scheduler answers there"),
+    ):
+        segment(movie, tmp_path / "mask.zspy", segmenter, scheduler="tcp://127.0.0.1:9")
+
+
+def test_without_the_extra_packages_it_says_what_to_install(movie, segmenter, tmp_path, monkeypatch):
+    for name, options in (("distributed", {"workers": 2}), ("zarr", {})):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            with pytest.raises(temlib.TemlibError, match=r"pip install 'temlib\[cluster\]'"):
+                segment(movie, tmp_path / f"{name}.zspy", segmenter, **options)
+
+
+def test_the_command(movie, segmenter, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("temlib.segmentation.load_segmenter", lambda path, runtime: segmenter)
+    command = ["segment", str(movie), "--out", str(tmp_path / "mask.zspy"), "--scale", "1"]
+    assert cli.main(command) == 0
+    assert "mask.zspy: 8 frames segmented, 0 done before" in capsys.readouterr().out
+    assert cli.main(command) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite", "--pixel-size", "2", "--chunk", "6"]) == 0
+    assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "mask.zspy")) == (2, 2)
+    assert cli.main(["segment", str(movie), str(movie), "--out", str(tmp_path / "two.zspy")]) == 2
+    assert "is the mask of one movie" in capsys.readouterr().err
+    assert cli.main(["segment", str(movie), "--out", str(tmp_path), "--workers", "2"]) == 2
+    assert "for a movie, whose --out ends in .zspy" in capsys.readouterr().err
+
+
+COMMAND = "import sys; from temlib import cli, movies; movies._PIXELS = 1; sys.exit(cli.main(sys.argv[1:]))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_for_good_it_goes_on(workers, tmp_path):
+    """kill -9, five times in a row, at random points; with workers, the whole group of processes."""
+    rng = random.Random(0)
+    movie = save_movie(tmp_path / "movie.zspy", frames=48, shape=(128, 160), chunk=1)
+
+    def start(out, workers="1"):
+        arguments = ["segment", str(movie), "--out", str(out), "--workers", workers]
+        return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], cwd=ROOT, start_new_session=True)
+
+    assert start(tmp_path / "whole.zspy").wait() == 0
+    out = tmp_path / "mask.zspy"
+    done = tmp_path / ".mask.zspy.partial" / "done"
+    for kills in range(1, 6):
+        process = start(out, workers)
+        enough = len(list(done.glob("*.json"))) + rng.randint(1, 6)
+        while len(list(done.glob("*.json"))) < enough:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.random() / 5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not out.exists(), kills
+    assert start(out, workers).wait() == 0
+    np.testing.assert_array_equal(
+        temlib.load_micrograph(out).data, temlib.load_micrograph(tmp_path / "whole.zspy").data
+    )
+    assert out.with_suffix(".csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

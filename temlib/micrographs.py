@@ -219,7 +219,8 @@ def normalise(image: Any, levels: GreyLevels = GreyLevels()) -> np.ndarray:
         raise MicrographError("the image has no finite pixel; check the file")
     if not finite.all():
         data = _filled(data, finite)
-    data = data / max(1.0, np.abs(data).max() / _LARGEST_LEVEL)
+    if grey.dtype.kind == "f" and np.abs(data).max() > _LARGEST_LEVEL:
+        data = data / (np.abs(data).max() / _LARGEST_LEVEL)
     counts = grey if grey.dtype in (np.uint8, np.uint16) else data[finite]
     low, high = _percentiles(counts, [levels.low_percentile, levels.high_percentile])
     if high <= low:  # few pixels differ from the rest, as in a sparse mask

@@ -13,12 +13,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from temlib import unet
 from temlib.backend import start_keras
+from temlib.checkpoint import Checkpoint, fingerprint
 from temlib.features import cached_features
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of
 from temlib.prediction import STRIDE
@@ -56,6 +58,7 @@ def train_segmenter(
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     cache_memory: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Segmenter:
@@ -92,6 +95,9 @@ def train_segmenter(
     cache_memory : int, optional
         Bytes that the encoder's features may take in memory, by default a quarter of what is free;
         beyond, they lie in a temporary file.
+    checkpoint : path, optional
+        File (``.npz``) that keeps the state after each epoch. Where it is there already, training
+        goes on from it and ends as if it had not been stopped.
     seed : int
         Same seed, same segmenter (where TensorFlow's operations are deterministic).
     progress : bool
@@ -107,6 +113,8 @@ def train_segmenter(
         When images and masks do not belong together.
     WeightsError
         When the encoder weights are out of reach.
+    SegmenterError
+        When the checkpoint is damaged, or of another training.
     """
     start_keras()
 
@@ -121,6 +129,18 @@ def train_segmenter(
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
     segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
     windows, truth = _windows(images, masks, factors, views, window, levels, augmentation, views_seed)
+    kept = None
+    if checkpoint is not None:
+        settings = {
+            "factors": factors,
+            "views": views,
+            "window": window,
+            "levels": levels,
+            "augmentation": augmentation,
+        }
+        settings |= {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        weights_now = segmenter.model.get_weights()
+        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, weights_now, **settings))
     with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
         _teach(
             team,
@@ -133,6 +153,7 @@ def train_segmenter(
             segmenter,
             validation,
             progress,
+            kept,
         )
     return segmenter
 
@@ -202,6 +223,7 @@ def _teach(
     segmenter: Segmenter,
     validation: Labelled | None,
     progress: bool,
+    checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train decoders on the same batches of features, one after the other; keep the history.
 
@@ -213,15 +235,22 @@ def _teach(
     for learner in learners:
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
         learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    done = checkpoint.restore(learners) if checkpoint else []
+    segmenter.history += done
     rng = np.random.default_rng(seed)
-    with progress_bar(show=progress, total=epochs, desc="training the decoder") as bar:
+    with progress_bar(show=progress, total=epochs, initial=len(done), desc="training the decoder") as bar:
         for epoch in range(epochs):
             losses = []
-            for rows in _order(len(truth), batch_size, rng):
+            order = _order(len(truth), batch_size, rng)  # drawn for epochs done, too: the next ones stay as they were
+            if epoch < len(done):
+                continue
+            for rows in order:
                 batch, target = [maps[rows] for maps in features], truth[rows]
                 losses += [learner.train_on_batch(batch, target) for learner in learners]
             loss = float(np.mean(losses))
             segmenter.history.append({"epoch": epoch + 1, "loss": loss} | _scored(segmenter, validation))
+            if checkpoint:
+                checkpoint.keep(learners, segmenter.history)
             bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
             bar.update()
 

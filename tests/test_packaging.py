@@ -42,6 +42,7 @@ ROOMS = [
     "segmentation",
     "parcels",
     "movies",
+    "checkpoint",
     "training",
     "pretraining",
     "figures",

@@ -511,6 +511,11 @@ def _explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
     """Put the legend of the masks under the figure and the caption of the run above it."""
     if kinds:
         lines = [mpl.lines.Line2D([], [], color=COLOURS[kind], label=_WORDS.get(kind, kind)) for kind in kinds]
-        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False, fontsize=_FONT)
+        for columns in range(len(lines), 0, -1):  # as many as the figure is wide enough for
+            look = {"ncols": columns, "frameon": False, "fontsize": _FONT}
+            legend = figure.legend(handles=lines, loc="outside lower center", **look)
+            if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
     if caption:
         figure.suptitle(caption, fontsize=_SMALL, color="0.35")

@@ -181,3 +181,14 @@ def test_labels_needed_has_a_line_for_each_way_to_learn():
     (axes,) = figures.labels_needed(pd.DataFrame(rows)).axes
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["bundled, no label at all", "a", "b"]
     assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2
+
+
+def test_a_legend_is_no_wider_than_its_figure(dark_discs):
+    image, mask = dark_discs[0][0], dark_discs[1][0]
+    kinds = dict.fromkeys(("truth", "ML", "TL"), mask)
+    for images in ([image], [image] * 4):
+        figure = figures.show_micrographs(images, ["a"] * len(images), [kinds] * len(images), columns=4)
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert len(figure.legends) == 1

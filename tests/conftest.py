@@ -58,7 +58,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there an event loop runs, which other tests do not expect
 def browser():
     """Chromium, without a window."""
     import shutil

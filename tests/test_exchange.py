@@ -271,7 +271,7 @@ def test_nothing_is_overwritten_unasked_nor_half_written(tmp_path, labels, save,
         save(labels, path.with_suffix(".pkl"))
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", fail)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(temlib.TemlibError, match="disk full"):
             save(labels * 2, path, overwrite=True)
     assert path.read_bytes() == before
     save(np.zeros((4, 4), int), path, overwrite=True)
@@ -286,7 +286,7 @@ def test_nothing_is_overwritten_unasked_nor_half_written(tmp_path, labels, save,
         (np.array([[0, 2**31]]), "labels lie between"),
         (np.array([[0.5]]), "whole numbers"),
         (np.array([[np.nan]]), "whole numbers"),
-        (np.ones((2, 2), complex), "holds no labels"),
+        (np.ones((2, 2), complex), "complex numbers"),
         (np.zeros((2, 2, 2), int), "two dimensions"),
     ],
 )

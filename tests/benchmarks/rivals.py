@@ -69,6 +69,9 @@ def ours(weights: str | None = "imagenet", frozen: bool = True, seed: int = 0) -
     model = unet.unet(encoder, unet.decoder([output.shape[-1] for output in encoder.outputs], seed=seed))
     if not frozen:
         encoder.trainable = True
+        for layer in encoder.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.momentum = 0.9  # Keras's 0.99 has not converged after a few hundred steps
     return model
 
 

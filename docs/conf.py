@@ -67,6 +67,7 @@ docs/lecturer
 
 docs/api
 docs/clusters
+docs/robustness
 CHANGELOG
 temlib/data/bundled/CARD
 ```

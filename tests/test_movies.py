@@ -316,6 +316,11 @@ def test_the_page_on_clusters_says_what_was_measured():
     )
     assert f"{alone['movie'] / 1e3:.0f} kB = {alone['movie'] / 1e3:.0f} GB of movie" in page.replace("1,000,000 x ", "")
     assert f"| {table['peak_mb'].max():.0f} MB |" in page
+    rates = {workers: [table.loc[(r, workers), "frames_per_s"] for r in ("keras", "openvino")] for workers in (0, 1, 2)}
+    assert "did {:.1f} frames a second with Keras and {:.1f} with OpenVINO".format(*rates[0]) in page
+    assert "did {:.1f} and {:.1f}, two of them".format(*rates[1]) in page
+    assert "two of them {:.1f} and {:.1f} times".format(*(two / one for two, one in zip(rates[2], rates[1]))) in page
+    assert f"out {table['tasks_per_s'].min():.0f} empty tasks a second at the least" in page
     for workers in (10, 1000):
         assert f"| {workers} workers | " in page
         assert f"| {workers * 1e3 / ms:,.0f} | {workers * alone['movie'] / 1e3 / ms:,.0f} MB/s |" in page

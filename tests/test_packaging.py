@@ -232,6 +232,43 @@ def test_numbers_in_prose_are_those_of_the_tables():
     assert bias[[24, 48, 96]].between(0.5, 2.5).all()
 
 
+def test_numbers_of_the_changelog_are_those_of_the_tables():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+
+    said = " ".join((ROOT / "CHANGELOG.md").read_text().split("## 0.3.0")[0].split())
+    labels = pd.read_csv(MEASURED / "labels.csv").query("data == 'emps'").groupby(["method", "n"])["iou"].mean()
+    for method, words in (
+        ("imagenet, frozen", "frozen encoder {:.2f}, {:.2f}, {:.2f}, {:.2f} with 1, 5, 20, 100 hand labels"),
+        ("bundled, adapted", "adapted {:.2f}, {:.2f}, {:.2f}, {:.2f};"),
+        ("pixel classifier", "pixel classifier {:.2f}, {:.2f}, {:.2f}, {:.2f} "),
+    ):
+        assert words.format(*(labels[method, n] for n in (1, 5, 20, 100))) in said
+    assert f"training on a hundred reached {labels['imagenet, frozen', 100]:.2f}" in " ".join(
+        (ROOT / "README.md").read_text().split()
+    )
+    bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
+    assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
+    sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)
+    everything, rightly = -sizes.loc["all"], -sizes.loc["found ones"]
+    assert f"is {everything['bias_percent']} % too small" in said
+    assert f"rightly {rightly['bias_percent']} % ({rightly['high_percent']} to {rightly['low_percent']})" in said
+    found = pd.read_csv(MEASURED / "separation.csv").query("data == 'emps' and split == 'test' and way == 'both'")
+    found = found.assign(wrong=100 * (found["found"] / found["true"] - 1).abs())
+    each = found.groupby(["network", "name"])[["f1", "wrong"]].mean().groupby("network")
+    f1, wrong = each["f1"].mean(), each["wrong"].median()
+    assert f"F1 {f1['trained']:.2f} " in said
+    assert f"count of {wrong['trained']:.0f} % in the median" in said
+    assert f"{f1['bundled']:.2f} and {wrong['bundled']:.0f} % without any" in said
+    strokes = (
+        pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
+    )
+    quadratic, forest = ([strokes[kind, data] for data in ("simulated", "emps")] for kind in ("quadratic", "forest"))
+    assert "IoU of {:.2f} on `simulated` and {:.2f} on `emps`".format(*quadratic) in said
+    assert "the forest {:.2f} and {:.2f},".format(*forest) in said
+
+
 def test_tables_of_the_readme_are_those_of_the_benchmarks():
     import pandas as pd
 

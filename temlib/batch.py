@@ -17,11 +17,12 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from temlib.distribution import size_distribution
-from temlib.errors import MicrographError, OutputError, RunError, TemlibError
+from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
 from temlib.exchange import save_labels
 from temlib.figures import COLOURS
 from temlib.measurement import measure_particles
 from temlib.micrographs import load_micrograph, normalise, pixel_size_of, remove_leftovers, write_atomically
+from temlib.parcels import fingerprint
 from temlib.particles import separate_particles
 from temlib.progress import progress_bar
 from temlib.report import save_report
@@ -116,8 +117,7 @@ def segment_files(
     remove_leftovers(out)
     network = _name(segmenter)
     settings = {
-        "network": network,
-        "threshold": segmenter.threshold,
+        "segmenter": fingerprint(segmenter),
         "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
         "pixel_size_nm": pixel_size_nm,
     }
@@ -136,7 +136,7 @@ def segment_files(
         except OutputError:  # the next one would fare no better
             raise
         except (TemlibError, OSError, MemoryError) as error:
-            batch.failed[str(file)] = " ".join(str(error).split()) or type(error).__name__
+            batch.failed[str(file)] = one_line(error, 500)
             continue
         rows = sorted([other for other in rows if other["micrograph"] != name] + [row], key=itemgetter("micrograph"))
         _write_table(pd.DataFrame(rows), out / _SUMMARY)
@@ -171,6 +171,8 @@ def _segment_file(
 ) -> dict[str, Any]:
     """Segment one micrograph and write its files; give its row."""
     image = load_micrograph(file, pixel_size_nm)
+    if image.data.ndim != 2:
+        raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
     try:
         maps = segmenter.maps(image, scale)
     except ValueError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import SegmenterError
+from temlib.errors import SegmenterError, one_line
 from temlib.micrographs import as_array, write_atomically
 
 if TYPE_CHECKING:
@@ -61,16 +61,17 @@ class Checkpoint:
             return []
         try:
             with np.load(self.path, allow_pickle=False) as kept:
-                if str(kept[_TRAINING]) != self.training:
-                    raise SegmenterError(
-                        f"{self.path}: is the state of another training (other micrographs, labels or settings); "
-                        "delete it, or name another file"
-                    )
-                arrays = {name: kept[name] for name in _variables(learners)}
-                history = json.loads(str(kept[_HISTORY]))
-        except (OSError, EOFError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-            reason = " ".join(str(error).split())[:120]
+                training, history = str(kept[_TRAINING]), json.loads(str(kept[_HISTORY]))
+                names = set(_variables(learners)) if training == self.training else ()
+                arrays = {name: kept[name] for name in names}
+        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:  # numpy's, of no npz
+            reason = one_line(error, 120)
             raise SegmenterError(f"{self.path}: is no state of a training ({reason}); delete it") from error
+        if training != self.training:
+            raise SegmenterError(
+                f"{self.path}: is the state of another training (other micrographs, labels or settings); "
+                "delete it, or name another file"
+            )
         for name, variable in _variables(learners).items():
             variable.assign(arrays[name])
         return history

@@ -124,8 +124,8 @@ def _segment_movie(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     if options.out.suffix == ".zspy":
         return _segment_movie(options)
-    if options.scheduler or options.workers != 1:
-        raise RunError(f"{options.out}: --workers and --scheduler are for a movie, whose --out ends in .zspy")
+    if options.scheduler or options.workers != 1 or options.chunk:
+        raise RunError(f"{options.out}: --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy")
     from temlib import batch
     from temlib.segmentation import load_segmenter
     from temlib.unet import BUNDLED

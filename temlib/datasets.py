@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from temlib.errors import DatasetError
+from temlib.errors import DatasetError, one_line
 from temlib.micrographs import load_micrograph, with_axes_of
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, seconds: float = 60
             downloader=Bounded(timeout=silent, chunk_size=256),
         )
     except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise DatasetError(f"{type(error).__name__}: {reason}") from error
     return Path(path)
 

@@ -8,6 +8,7 @@ __all__ = [
     "SegmenterError",
     "TemlibError",
     "WeightsError",
+    "one_line",
 ]
 
 
@@ -37,3 +38,8 @@ class SegmenterError(TemlibError):
 
 class RunError(TemlibError):
     """A step of the reproduction misses what an earlier step makes."""
+
+
+def one_line(error: BaseException, most: int = 160) -> str:
+    """Give the message of any error in one line, of so many characters at the most; its type where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -20,7 +20,7 @@ from scipy import ndimage
 from skimage.measure import find_contours, label
 
 from temlib import __version__
-from temlib.errors import MicrographError
+from temlib.errors import MicrographError, one_line
 from temlib.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph, write_atomically
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def load_labels(
     except MicrographError:
         raise
     except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = one_line(error)
         raise MicrographError(f"{path.name}: cannot be read ({reason}); check the file") from error
     if shape is not None and labels.shape != tuple(shape):
         raise MicrographError(

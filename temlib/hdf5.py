@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from temlib.errors import MicrographError
+from temlib.errors import MicrographError, one_line
 
-__all__ = ["check_hdf5", "look_through", "serve"]
+__all__ = ["check_hdf5", "is_hdf5", "look_through", "serve"]
 
 _SECONDS = 8.0  # a file that takes longer to look through is damaged
 _lock = threading.Lock()
@@ -41,19 +41,33 @@ def check_hdf5(path: str | os.PathLike) -> None:
         raise MicrographError(f"{path.name}: {flaw}")
 
 
-def look_through(path: str | os.PathLike) -> str:
-    """Visit all of an HDF5 file but the numbers in its arrays; say what is wrong with it, or "" when nothing is."""
+def is_hdf5(path: str | os.PathLike) -> bool:
+    """Say whether a file has the signature of HDF5, whatever its name."""
     import h5py
 
-    path = Path(path)
-    parts: list[tuple[str, str]] = []
+    return Path(path).is_file() and bool(h5py.is_hdf5(path))
+
+
+def look_through(path: str | os.PathLike, seen: frozenset[Path] = frozenset()) -> str:
+    """Visit all of an HDF5 file but the numbers in its arrays; say what is wrong with it, or "" when nothing is.
+
+    The HDF5 files that it refers to are looked through as well; ``seen`` are those that lead here.
+    """
+    import h5py
+
+    path = Path(path).resolve()
+    parts: list[tuple[str, str]] = []  # what is kept elsewhere, and in which file
+    further: set[Path] = set()  # those that are HDF5 files too
 
     def look(name: str, item: Any) -> None:
         if isinstance(item, h5py.ExternalLink):
             parts.append((name, item.filename))
+            further.add(path.parent / item.filename)
         elif isinstance(item, h5py.Dataset):
             parts.extend((name, os.fsdecode(entry[0])) for entry in item.external or [])
-            parts.extend((name, source.file_name) for source in (item.virtual_sources() if item.is_virtual else []))
+            sources = [source.file_name for source in (item.virtual_sources() if item.is_virtual else [])]
+            parts.extend((name, source) for source in sources)
+            further.update(path.parent / source for source in sources if source != ".")
         if isinstance(item, (h5py.Dataset, h5py.Group)):
             with suppress(TypeError, ValueError):  # of types that numpy does not know
                 dict(item.attrs)
@@ -63,10 +77,14 @@ def look_through(path: str | os.PathLike) -> str:
             file.visititems_links(look)
             file.visititems(look)
     except Exception as error:  # the library's errors come as OSError, RuntimeError, KeyError and others
-        return f"cannot be read ({' '.join(str(error).split())[:160] or type(error).__name__}); check the file"
+        return f"cannot be read ({one_line(error)}); check the file"
     for name, other in parts:
-        if other != "." and path.parent.resolve() not in (path.parent / other).resolve().parents:
+        if other != "." and path.parent not in (path.parent / other).resolve().parents:
             return f"{name} is kept in {other}, outside of its folder; put that file beside it"
+    for file_beside in sorted({each.resolve() for each in further} - seen - {path}):
+        flaw = look_through(file_beside, seen | {path}) if file_beside.is_file() else ""
+        if flaw:
+            return f"{file_beside.name}: {flaw}"
     return ""
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import MicrographError, OutputError
+from temlib.errors import MicrographError, OutputError, one_line
 from temlib.reading import read_signals
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ def micrograph(
     scales = np.broadcast_to(np.asarray(1.0 if pixel_size_nm is None else pixel_size_nm, dtype=float), 2)
     if not (np.isfinite(scales).all() and (scales > 0).all()):
         raise MicrographError(f"pixel_size_nm={pixel_size_nm!r} is not a positive number of nanometres")
+    if data.ndim != 2 + len(navigation):
+        raise MicrographError(
+            f"an array of shape {data.shape} with {len(navigation)} axes before y and x is no micrograph and no stack; "
+            "describe each of these axes in navigation="
+        )
     units = "px" if pixel_size_nm is None else "nm"
     axes = [{**axis, "navigate": True} for axis in navigation]
     axes += [{"name": n, "scale": float(scale), "units": units} for n, scale in zip("yx", scales, strict=True)]
@@ -132,7 +137,9 @@ def with_axes_of(image: Any, data: np.ndarray, title: str = "") -> Any:
     """Give ``data`` the axes of ``image`` when that is a signal, else return it as it is."""
     if not hasattr(image, "axes_manager"):
         return data
-    return micrograph(data, pixel_size_of(image), title)
+    return micrograph(
+        data, pixel_size_of(image), title, [_described(axis) for axis in image.axes_manager.navigation_axes]
+    )
 
 
 def load_micrograph(
@@ -247,12 +254,17 @@ def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = 
     path = Path(path)
     if path.exists() and not overwrite:
         raise MicrographError(f"{path}: exists already; pass overwrite=True to replace it")
+    if path.suffix.lower() == ".zspy":
+        raise MicrographError(f"{path}: a folder of zarr is not written here; use .hspy, or HyperSpy's own save")
     if image.data.dtype == bool:
         image = with_axes_of(image, image.data.astype(np.uint8), image.metadata.General.title)
 
     def write(temporary: Path) -> None:
         if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):  # HyperSpy's writer says nothing of a full disk
-            Image.fromarray(np.asarray(image.data)).save(temporary)
+            try:
+                Image.fromarray(np.asarray(image.data)).save(temporary)
+            except TypeError as error:  # of 64-bit integers, say
+                raise OSError(str(error)) from error
             return
         if path.suffix.lower() == ".hspy":
             _reserve(temporary, image.data.nbytes + _OVERHEAD)
@@ -282,7 +294,7 @@ def write_atomically(path: str | os.PathLike, write: Any) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())[:160] or type(error).__name__
+        reason = error.strerror or one_line(error)
         way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
         raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
     return path

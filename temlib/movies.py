@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temlib.errors import MicrographError, RunError, TemlibError
+from temlib.errors import MicrographError, RunError, TemlibError, one_line
 from temlib.micrographs import load_micrograph, write_atomically
 from temlib.parcels import Parcel
 from temlib.progress import progress_bar
@@ -38,6 +38,7 @@ __all__ = ["Movie", "segment_movie"]
 
 _PIXELS = 2**23  # in a chunk, where those of the file are smaller: 32 frames of 512 x 512
 _SUFFIX = ".zspy"
+_ONE_CHUNK = {"chunk": 1}  # what a local worker has, and a chunk asks for: one at a time
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def segment_movie(
 ) -> pd.DataFrame:
     """Segment a movie of any length into a ``.zspy``; go on where an earlier run was stopped.
 
-    The memory is that of a chunk for each worker. The result has the frames' axes and is read with
+    The memory is that of a chunk for each local worker, of a scheduler's workers for each of their
+    threads. The result has the frames' axes and is read with
     ``temlib.load_micrograph(out, lazy=True)`` or HyperSpy. Beside it lies a table, ``NAME.csv``.
 
     Parameters
@@ -156,7 +158,8 @@ def segment_movie(
     -------
     DataFrame
         A row for each frame: ``frame``, ``covered`` (share of pixels in particles; of probabilities the
-        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`), and ``new``, whether this run did it.
+        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`; of particles there is none), and ``new``,
+        whether this run did it.
 
     Raises
     ------
@@ -166,6 +169,10 @@ def segment_movie(
         When ``out`` exists, an earlier run had other settings, or a chunk fails; what is done is kept.
     """
     out = Path(out)
+    if what not in RESULTS:
+        raise RunError(f"what={what!r} is not written; choose from {', '.join(RESULTS)}")
+    if workers < 1:
+        raise RunError(f"workers={workers} must be at least 1")
     if out.suffix != _SUFFIX:
         raise RunError(f"{out}: a movie's result is written under a name that ends in {_SUFFIX}")
     if out.exists() and not overwrite:
@@ -173,8 +180,6 @@ def segment_movie(
     movie, parcel = Movie.of(path, pixel_size_nm, chunk), Parcel(segmenter)
     try:
         scales = segmenter.scales_for(movie.open(), scale)
-    except TemlibError:
-        raise
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
     job = _Job(movie, str(_partial(out).resolve()), what, tuple(scales))
@@ -276,9 +281,12 @@ def _results(
         try:
             client = stack.enter_context(distributed.Client(scheduler or _local(distributed, stack, workers)))
         except (OSError, ValueError) as error:
-            raise RunError(f"{scheduler}: no scheduler answers there ({error}); start one, or check it") from error
+            raise RunError(
+                f"{scheduler or 'local workers'}: no scheduler answers there ({error}); start one, or check it"
+            ) from error
         sent = client.scatter(parcel, hash=False)  # one copy, that workers hand to one another
-        futures = {client.submit(job.segment, chunk, sent, pure=False): chunk for chunk in chunks}
+        one = {} if scheduler else {"resources": _ONE_CHUNK}
+        futures = {client.submit(job.segment, chunk, sent, pure=False, **one): chunk for chunk in chunks}
         yield _as_they_end(distributed, futures)
 
 
@@ -288,7 +296,7 @@ def _as_they_end(distributed: Any, futures: dict[Any, int]) -> Iterator[tuple[in
             error = future.exception()
         except CancelledError as cancelled:
             error = cancelled
-        yield futures[future], None if error is None else _in_a_line(error)
+        yield futures[future], None if error is None else one_line(error)
         future.release()
 
 
@@ -296,19 +304,15 @@ def _attempt(job: _Job, chunk: int, parcel: Parcel) -> str | None:
     try:
         job.segment(chunk, parcel)
     except Exception as error:  # a damaged chunk: its file's reader raises anything
-        return _in_a_line(error)
+        return one_line(error)
     return None
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     """Start workers on this machine, each with its share of the cores."""
     cores = max(1, (os.cpu_count() or 1) // workers)
     options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
-    options |= {"silence_logs": logging.ERROR}
+    options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
     return stack.enter_context(distributed.LocalCluster(**options))
 
 

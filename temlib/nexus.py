@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import MicrographError
+from temlib.errors import MicrographError, one_line
 
 if TYPE_CHECKING:
     import h5py
@@ -111,7 +111,8 @@ class _Frames:
             with h5py.File(self.path) as file:
                 return file[self.name][index]
         except (OSError, KeyError) as error:
-            raise MicrographError(f"{self.path.name}: frames cannot be read ({_line(error)}); copy it again") from error
+            reason = one_line(error)
+            raise MicrographError(f"{self.path.name}: frames cannot be read ({reason}); copy it again") from error
 
 
 def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None:
@@ -245,10 +246,6 @@ def text(value: Any) -> str:
     """Give an attribute as text, which files keep as bytes, text or an array of one."""
     value = value[0] if isinstance(value, np.ndarray) and value.size else value
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def _refuse(path: Path, reason: str) -> Any:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib import nexus
-from temlib.errors import MicrographError
-from temlib.hdf5 import check_hdf5
+from temlib.errors import MicrographError, one_line
+from temlib.hdf5 import check_hdf5, is_hdf5
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -64,7 +64,7 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     if path.is_dir() and suffix != "zspy":
         raise MicrographError(f"{path}: is a folder, not a file; name a file in it")
     try:
-        if suffix in _HDF5:
+        if suffix in _HDF5 or is_hdf5(path):
             check_hdf5(path)
         if suffix == "mrc":
             _check_mrc(path)
@@ -76,7 +76,7 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     except MemoryError as error:
         raise MicrographError(f"{path.name}: does not fit into memory; pass lazy=True, or check the file") from error
     except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise MicrographError(
             f"{path.name}: cannot be read ({reason or type(error).__name__}); check the file"
         ) from error

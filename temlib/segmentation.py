@@ -16,7 +16,7 @@ import numpy as np
 
 from temlib import prediction, stacks
 from temlib.backend import read_model
-from temlib.errors import SegmenterError
+from temlib.errors import SegmenterError, one_line
 from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
 from temlib.particles import separate_particles
 from temlib.trust import Trust, agreement
@@ -320,7 +320,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
             metadata["trust"] = Trust.from_dict(metadata["trust"])
         segmenter = Segmenter(model, **metadata)
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
 

@@ -46,7 +46,7 @@ def frame_shape(image: Any) -> tuple[int, int]:
 def frames_of(image: Any) -> np.ndarray:
     """Give the frames of an image or of a stack in memory as an array of shape (n, height, width)."""
     shape = frame_shape(image)
-    return np.asarray(image.data if _is_signal_of_images(image) else as_array(image)).reshape(-1, *shape)
+    return (np.asarray(image.data) if _is_signal_of_images(image) else as_array(image)).reshape(-1, *shape)
 
 
 def like(image: Any, data: Any, title: str) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from temlib.backend import read_model, start_keras
 from temlib.datasets import CARRIED, fetch
-from temlib.errors import DatasetError, WeightsError
+from temlib.errors import DatasetError, WeightsError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -214,7 +214,7 @@ def _of_segmenter(path: Path) -> keras.Model:
     try:
         model = read_model(path).get_layer("encoder")
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise WeightsError(f"{path}: is no segmenter saved by temlib ({reason}); pass another file") from error
     model.trainable = False
     return model
@@ -251,7 +251,7 @@ def _load(path: Path, full: keras.Model, truncated: keras.Model) -> None:
             warnings.simplefilter("error")  # Keras only warns of layers that the file lacks
             model.load_weights(path)
     except (ValueError, KeyError, OSError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = one_line(error)
         raise WeightsError(
             f"{path}: does not fit MobileNet v1 ({reason}); download it again or pass another"
         ) from error

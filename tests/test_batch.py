@@ -9,7 +9,7 @@ from skimage.measure import label
 import temlib
 from temlib import batch, cli
 from temlib.exchange import load_labels
-from temlib.micrographs import micrograph
+from temlib.micrographs import GreyLevels, micrograph
 from tests.conftest import disc
 
 CENTRES = [(30, 30), (70, 90), (30, 120)]
@@ -18,7 +18,7 @@ CENTRES = [(30, 30), (70, 90), (30, 120)]
 class Threshold:
     """A segmenter that takes for particles what is dark."""
 
-    threshold, trust = 0.5, None
+    threshold, trust, levels, pixel_size_nm, runtime = 0.5, None, GreyLevels(), None, "keras"
 
     class model:  # noqa: N801
         @staticmethod
@@ -128,3 +128,19 @@ def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeyp
     (folder / "in" / "notes.txt").unlink()
     assert cli.main(command) == 0
     assert "0 segmented, 2 done before, 0 failed" in capsys.readouterr().out
+
+
+def test_a_movie_among_micrographs_is_told_where_to_go(folder):
+    movie = micrograph(np.zeros((3, 20, 30), np.float32), 0.5, navigation=[{"name": "time"}])
+    temlib.save_micrograph(movie, folder / "in" / "c.hspy")
+    done = batch.segment_files([folder / "in" / "c.hspy"], folder / "out", Threshold(), progress=False)
+    (reason,) = done.failed.values()
+    assert "c.hspy: is a movie; segment it by itself, with --out NAME.zspy" in reason
+
+
+def test_other_grey_levels_are_other_settings(folder):
+    segmenter = Threshold()
+    batch.segment_files([folder / "in" / "a.tif"], folder / "out", segmenter, progress=False)
+    segmenter.levels = GreyLevels(5, 95)
+    with pytest.raises(temlib.TemlibError, match="another network or other settings"):
+        batch.segment_files([folder / "in" / "a.tif"], folder / "out", segmenter, progress=False)

@@ -5,7 +5,7 @@ import pytest
 
 import temlib
 from temlib import training
-from temlib.checkpoint import fingerprint
+from temlib.checkpoint import Checkpoint, fingerprint
 
 SETTINGS = {
     "weights": None,
@@ -46,9 +46,12 @@ def test_the_state_of_another_training_and_a_damaged_one_are_refused(dark_discs,
     temlib.train_segmenter(*dark_discs, checkpoint=path, **quick)
     with pytest.raises(temlib.TemlibError, match=r"state\.npz: is the state of another training .*; delete it"):
         temlib.train_segmenter(*dark_discs, checkpoint=path, **quick | {"learning_rate": 1e-4})
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(temlib.TemlibError, match=r"state\.npz: is no state of a training"):
-        temlib.train_segmenter(*dark_discs, checkpoint=path, **quick)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    damaged = path.read_bytes()[:-100], b"no numbers", b"", (tmp_path / "array.npy").read_bytes()
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(temlib.TemlibError, match=r"state\.npz: is no state of a training"):
+            Checkpoint(path, "a").restore([])
 
 
 def test_a_fingerprint_hangs_on_every_pixel_label_and_setting():

@@ -210,5 +210,10 @@ def test_hdf5_that_leads_out_of_its_folder_is_refused(tmp_path):
     layout[:] = h5py.VirtualSource("../other.h5", "data", (8, 8))
     with h5py.File(inner / "virtual.h5", "w") as file:
         file.create_virtual_dataset("data", layout)
-    for name in ("link", "raw", "virtual"):
+    with h5py.File(inner / "master.h5", "w") as file:
+        file["entry/data/data_000001"] = h5py.ExternalLink("raw.h5", "/data")
+        file["around"] = h5py.ExternalLink("master.h5", "/entry")  # a circle ends
+    for name in ("link", "raw", "virtual", "master"):
         assert "outside of its folder" in refusal(inner / f"{name}.h5", reader="NeXus")
+    (inner / "raw.dat").write_bytes((inner / "raw.h5").read_bytes())
+    assert "outside of its folder" in refusal(inner / "raw.dat", reader="NeXus")

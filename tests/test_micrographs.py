@@ -214,3 +214,21 @@ def test_counts_are_normalised_as_any_numbers(seed, dtype, height, width):
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, rng.integers(1, np.iinfo(dtype).max), (height, width)).astype(dtype)
     np.testing.assert_allclose(normalise(counts), normalise(counts.astype(np.float64)), atol=1e-6)
+
+
+def test_a_stack_of_masks_keeps_its_axes_when_saved(tmp_path):
+    stack = micrograph(np.ones((3, 4, 5), bool), 0.5, "masks", [{"name": "time", "scale": 0.1, "units": "s"}])
+    read = temlib.load_micrograph(temlib.save_micrograph(stack, tmp_path / "m.hspy"))
+    assert read.data.shape == (3, 4, 5)
+    (time,) = read.axes_manager.navigation_axes
+    assert (time.name, time.scale, time.units) == ("time", 0.1, "s")
+    with pytest.raises(temlib.MicrographError, match="describe each of these axes"):
+        micrograph(np.ones((3, 4, 5)))
+
+
+def test_what_a_format_cannot_hold_is_said_in_a_line(tmp_path):
+    with pytest.raises(temlib.TemlibError, match=r"a\.png: cannot be written"):
+        temlib.save_micrograph(micrograph(np.ones((4, 5), np.int64)), tmp_path / "a.png")
+    with pytest.raises(temlib.MicrographError, match=r"a\.zspy: .* HyperSpy's own save"):
+        temlib.save_micrograph(micrograph(np.ones((4, 5))), tmp_path / "a.zspy")
+    assert not list(tmp_path.iterdir())

@@ -305,6 +305,13 @@ def test_killed_for_good_it_goes_on(workers, tmp_path):
     assert out.with_suffix(".csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+@pytest.mark.parametrize(("wish", "reason"), [({"what": "masks"}, "what='masks'"), ({"workers": 0}, "workers=0")])
+def test_wishes_that_make_no_sense_are_refused_before_anything_is_written(wish, reason, tmp_path):
+    with pytest.raises(temlib.TemlibError, match=reason):
+        temlib.segment_movie(tmp_path / "movie.zspy", tmp_path / "mask.zspy", None, **wish)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_page_on_clusters_says_what_was_measured():
     table = pd.read_csv(MEASURED / "movies.csv").set_index(["runtime", "workers"])
     page = " ".join((ROOT / "docs" / "clusters.md").read_text(encoding="utf-8").split())

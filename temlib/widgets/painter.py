@@ -26,7 +26,7 @@ import traitlets
 from PIL import Image
 
 from temlib.batch import files_in, names_of
-from temlib.errors import MicrographError, TemlibError
+from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.figures import COLOURS, show_micrographs
 from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.micrographs import as_array, load_micrograph, normalise, pixel_size_of
@@ -197,7 +197,7 @@ class LabelPainter(anywidget.AnyWidget):
         try:
             self._do(message)
         except (ValueError, OSError, KeyError, TypeError) as error:
-            self._show_label(" ".join(str(error).split()) or type(error).__name__)
+            self._show_label(one_line(error, 500))
 
     def _do(self, message: dict[str, Any]) -> None:
         wish = message["do"]

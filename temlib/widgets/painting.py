@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from skimage.measure import label as numbered
 
-from temlib.errors import MicrographError
+from temlib.errors import MicrographError, one_line
 from temlib.exchange import load_labels, save_labels
 from temlib.labels import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
 from temlib.micrographs import as_array, micrograph, normalise, pixel_size_of, with_axes_of, write_atomically
@@ -272,7 +272,7 @@ class Painting:
             if self.path("_start.png").exists():
                 self.start = load_labels(self.path("_start.png"), self.shape) > 0
         except (OSError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error)
             raise MicrographError(f"{path}: cannot be taken up again ({reason}); move it away") from error
         if version != _FORMAT or digest != self._digest:
             what = "another micrograph" if version == _FORMAT else "another version of temlib"

@@ -133,8 +133,8 @@ class PixelClassifier:
         """
         if {BACKGROUND, PARTICLE} - set(classes.tolist()):
             raise ValueError("the scribbles must mark both background (1) and particle (2)")
-        if isinstance(self._model, _Quadratic) and scales:
-            self._model.scale = tuple(np.mean(which, axis=0) for which in zip(*scales, strict=True))
+        if isinstance(self._model, _Quadratic):
+            self._model.measure_by(scales or [(features.mean(0), features.std(0))])
         with warnings.catch_warnings():  # scikit-learn's threads may leave the filters empty behind them
             self._model.fit(features, classes)
         return self
@@ -235,14 +235,13 @@ class _Quadratic:
     than features, as the first dot of a brush is, and computes in float64, which takes longer.
     """
 
-    def __init__(self) -> None:
-        self.scale: tuple[np.ndarray, np.ndarray] | None = None
+    def measure_by(self, scales: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Take the mean of some centres and spreads of features for one."""
+        self._centre, self._spread = (np.mean(which, axis=0) for which in zip(*scales, strict=True))
 
     def fit(self, features: np.ndarray, classes: np.ndarray) -> None:
         """Keep the difference of the two log-likelihoods as one polynomial of second degree."""
         self.classes_ = np.unique(classes)
-        if self.scale is None:
-            self.scale = features.mean(0), features.std(0)
         standard = self._standardise(features).astype(np.float64)
         means = [standard[classes == value].mean(0) for value in self.classes_]
         own = [np.cov(standard[classes == value], rowvar=False, bias=True) for value in self.classes_]
@@ -265,9 +264,7 @@ class _Quadratic:
         return np.stack([1 - second, second], axis=1)
 
     def _standardise(self, features: np.ndarray) -> np.ndarray:
-        assert self.scale is not None
-        centre, spread = self.scale
-        return (features - centre) / (spread + np.float32(1e-6))
+        return (features - self._centre) / (self._spread + np.float32(1e-6))
 
 
 def _strokes(

@@ -72,6 +72,17 @@ def test_the_quadratic_discriminant_is_that_of_its_formula():
     assert np.abs(found - exact).max() < 0.05  # what shrinking the covariances costs
 
 
+def test_the_quadratic_discriminant_forgets_what_it_was_fitted_to_before():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 20)).astype(np.float32)
+    classes = np.repeat([1, 2], 30)
+    again = (
+        PixelClassifier(classifier="quadratic").fit_features(100 * features, classes).fit_features(features, classes)
+    )
+    fresh = PixelClassifier(classifier="quadratic").fit_features(features, classes)
+    np.testing.assert_array_equal(again.probability_of(features[None]), fresh.probability_of(features[None]))
+
+
 def test_the_quadratic_discriminant_learns_from_a_single_pixel_of_a_class():
     features = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
     classes = np.array([PARTICLE] + [BACKGROUND] * 29)

@@ -80,6 +80,7 @@ def test_strokes_drawn_one_by_one_are_the_strokes_drawn_at_once(strokes):
         ("particle", True, [[1, 1]], "between 0 and 500"),
         ("particle", "3", [[1, 1]], "between 0 and 500"),
         ("particle", 3, [], "points"),
+        ("particle", 3, np.empty((0, 2)), "points"),
         ("particle", 3, [[1, np.nan]], "points"),
         ("particle", 3, [[1, 2], [3]], "points"),
         ("particle", 3, {"x": 1}, "points"),
@@ -296,3 +297,11 @@ def test_a_picture_without_a_kernel(two, tmp_path):
     figure = painter.figure()
     assert len(figure.axes) == 1
     assert "accepted" in figure.axes[0].get_title()
+
+
+def test_a_first_mask_that_does_not_fit_is_said_each_time(two, tmp_path):
+    images, exact = two
+    painter = temlib.LabelPainter(images, tmp_path, masks=[exact[0], np.zeros((3, 4), bool)])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"\(3, 4\)"):
+            painter.show(1)

@@ -3,7 +3,7 @@
 Strokes are drawn in the browser, so that the brush follows the hand however far away the kernel is;
 only their coordinates travel to Python, which draws them by the same rule, lets a classifier learn,
 saves, and sends the label back. ``anywidget`` carries the front end: one file of plain JavaScript
-and nothing to build, for JupyterLab, Notebook 7, VS Code and Colab alike (tried here: JupyterLab).
+and nothing to build, for JupyterLab, Notebook 7, VS Code and Colab alike (tried here: JupyterLab and Notebook 7).
 ``ipycanvas`` would ask Python about every movement of the mouse, and its hand drawing did not work
 in Colab; ``jupyter-paint-segment`` fills segments, but knows no scribbles from which to learn.
 """
@@ -232,12 +232,13 @@ class LabelPainter(anywidget.AnyWidget):
         flaws, readable = [], []
         for index in range(len(self._names)):
             try:
-                readable.append(index)
-                if not self._open(index).accepted:
-                    return index
+                painting = self._open(index)
             except MicrographError as error:
-                readable.pop()
                 flaws.append(error)
+                continue
+            if not painting.accepted:
+                return index
+            readable.append(index)
         if not readable:
             raise flaws[0]
         return readable[0]
@@ -249,9 +250,9 @@ class LabelPainter(anywidget.AnyWidget):
             image = load_micrograph(source) if isinstance(source, Path) else source
             painting = Painting(image, name, self.folder)
             begun = painting.strokes or painting.undone or painting.accepted
-            self._paintings[index] = painting
             if not begun and (self._segmenter is not None or self._first_masks is not None):
-                painting.correct(self._predicted(index))
+                painting.correct(self._predicted(index, painting.image))
+            self._paintings[index] = painting
         return self._paintings[index]
 
     def _all(self) -> Iterator[Painting]:
@@ -276,17 +277,17 @@ class LabelPainter(anywidget.AnyWidget):
         scales = [teacher.scale for teacher in teachers]
         return classifier.fit_features(np.concatenate(features), np.concatenate(classes), scales)
 
-    def _predicted(self, index: int) -> Any:
+    def _predicted(self, index: int, image: Any) -> Any:
         if self._first_masks is not None:
             return self._first_masks[index]
         with warnings.catch_warnings():  # of a doubtful mask, which is about to be corrected
             warnings.simplefilter("ignore")
-            return self._segmenter(self._open(index).image)
+            return self._segmenter(image)
 
     def _mask_to_correct(self) -> Any:
         """Give the mask that a segmenter or somebody gave; else the label as the classifier left it."""
         given = self._segmenter is not None or self._first_masks is not None
-        return self._predicted(self._index) if given else self.label
+        return self._predicted(self._index, self.painting.image) if given else self.label
 
     def _painted(self) -> None:
         """Learn soon: at once where no event loop runs, else when strokes stop coming in."""

@@ -6,6 +6,7 @@ Figures are made without pyplot and without automatic layout, which would take l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -55,7 +56,7 @@ def scene(start: Scene, seed: int, **changes: Any) -> Figure:
     """
     shape = changes.pop("shape", None)
     changes |= {"shapes": (shape,)} if shape else {}
-    made = simulate(Scene(**(vars(start) | changes)), seed)
+    made = simulate(replace(start, **changes), seed)
     figure, (left, right) = _panels(2)
     show_micrograph(left, made.image, f"{made.scene.n_particles} particles asked for, {len(made.particles)} placed")
     show_micrograph(right, made.image, "its exact label", {"truth": made.mask}, fill=True)
@@ -76,7 +77,7 @@ def dose_and_defocus(start: Scene, seed: int, dose: float, defocus_nm: float) ->
     defocus_nm : float
         Defocus [nm], positive is underfocus.
     """
-    made = simulate(Scene(**(vars(start) | {"dose": dose, "defocus_nm": defocus_nm})), seed)
+    made = simulate(replace(start, dose=dose, defocus_nm=defocus_nm), seed)
     figure, (left, right) = _panels(2)
     per_pixel = dose * start.pixel_size_nm**2
     show_micrograph(left, made.image, f"{dose:.0f} electrons/nm², {per_pixel:.3g} per pixel")

@@ -60,7 +60,7 @@ class Stroke:
             array = np.asarray(points, dtype=float)
         except (TypeError, ValueError):
             array = np.empty(0)
-        if array.ndim != 2 or array.shape[1] != 2 or len(array) > _MOST_POINTS or not np.isfinite(array).all():
+        if array.ndim != 2 or array.shape[1] != 2 or not 0 < len(array) <= _MOST_POINTS or not np.isfinite(array).all():
             raise ValueError(f"a stroke needs 1 to {_MOST_POINTS} points (x, y); got {str(points)[:60]}")
         return cls(str(kind), float(size), tuple((float(x), float(y)) for x, y in array))
 

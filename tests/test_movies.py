@@ -327,6 +327,9 @@ def test_the_page_on_clusters_says_what_was_measured():
     assert "did {:.1f} frames a second with Keras and {:.1f} with OpenVINO".format(*rates[0]) in page
     assert "did {:.1f} and {:.1f}, two of them".format(*rates[1]) in page
     assert "two of them {:.1f} and {:.1f} times".format(*(two / one for two, one in zip(rates[2], rates[1]))) in page
+    alone_ms, beside_ms = (1e3 * workers / table.loc[("keras", workers), "frames_per_s"] for workers in (1, 2))
+    assert f"such a worker {alone_ms:.0f} ms, not the {ms} ms of a process alone, and {beside_ms:.0f} ms" in page
+    assert f"add {100 * (alone_ms / ms - 1):.0f} to {100 * (beside_ms / ms - 1):.0f} %" in page
     assert f"out {table['tasks_per_s'].min():.0f} empty tasks a second at the least" in page
     for workers in (10, 1000):
         assert f"| {workers} workers | " in page

@@ -8,6 +8,7 @@ import tomllib
 
 import pytest
 
+from tests.benchmarks import separation
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -254,13 +255,21 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     everything, rightly = -sizes.loc["all"], -sizes.loc["found ones"]
     assert f"is {everything['bias_percent']} % too small" in said
     assert f"rightly {rightly['bias_percent']} % ({rightly['high_percent']} to {rightly['low_percent']})" in said
-    found = pd.read_csv(MEASURED / "separation.csv").query("data == 'emps' and split == 'test' and way == 'both'")
-    found = found.assign(wrong=100 * (found["found"] / found["true"] - 1).abs())
-    each = found.groupby(["network", "name"])[["f1", "wrong"]].mean().groupby("network")
-    f1, wrong = each["f1"].mean(), each["wrong"].median()
-    assert f"F1 {f1['trained']:.2f} " in said
-    assert f"count of {wrong['trained']:.0f} % in the median" in said
-    assert f"{f1['bundled']:.2f} and {wrong['bundled']:.0f} % without any" in said
+    counts = separation.intervals(pd.read_csv(MEASURED / "separation.csv", dtype={"name": str}))
+
+    def value(network, split, score, digits):
+        return [f"{number:.{digits}f}" for number in counts.loc[(network, "emps", split, "both"), score]]
+
+    f1, low, high = value("trained", "test", "f1", 2)
+    assert f"F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
+    wrong, low, high = value("trained", "test", "count_error_percent", 0)
+    assert f"count of {wrong} % ({low} to {high}) in the median micrograph" in said
+    wrong, low, high = value("bundled", "test", "count_error_percent", 0)
+    assert f"{value('bundled', 'test', 'f1', 2)[0]} and {wrong} % ({low} to {high}) without any" in said
+    (before, *_), (after, *_) = (value(network, "validation", "f1", 2) for network in ("bundled", "trained"))
+    assert f"F1 rises from {before} to {after} as well" in said
+    (before, *_), (after, *_) = (value(n, "validation", "count_error_percent", 0) for n in ("bundled", "trained"))
+    assert f"{after} % against {before} %" in said
     strokes = (
         pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
     )

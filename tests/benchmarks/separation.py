@@ -26,6 +26,7 @@ SEEDS = {"bundled": (2023,), "trained": (1, 2, 3)}
 SCORED = {"bundled": ("emps", "simulated"), "trained": ("emps",)}
 SETTINGS = {"weights": "imagenet", "views": 2, "progress": False}
 WAYS = ("both", "mask only", "network only")
+SCORES = {"iou": np.mean, "f1": np.mean, "pq": np.mean, "count_error_percent": np.median}
 TABLE = MEASURED / "separation.csv"
 
 
@@ -84,21 +85,29 @@ def scores(maps: np.ndarray, labels: object, ways: tuple[str, ...]) -> list[dict
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Give :func:`intervals` as text."""
+    numbers = intervals(table)
+    return pd.DataFrame(
+        {name: [f"{v:.3g} ({low:.3g} to {high:.3g})" for v, low, high in numbers[name].to_numpy()] for name in SCORES},
+        numbers.index,
+    )
+
+
+def intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Give means over micrographs and seeds, and the median error of the count, with 95 % intervals.
 
     Intervals are bootstrapped over micrographs, each with the mean of its seeds.
     """
-    errors = table.assign(count_error_percent=100 * (table["found"] / table["true"] - 1).abs())
-    keys = ["network", "data", "split", "way"]
+    table = table.assign(count_error_percent=100 * (table["found"] / table["true"] - 1).abs())
     rows = {}
-    for key, some in errors.groupby(keys, sort=False):
-        each = some.groupby("name")[["iou", "f1", "pq", "count_error_percent"]].mean()
+    for key, some in table.groupby(["network", "data", "split", "way"], sort=False):
+        each = some.groupby("name")[list(SCORES)].mean()
         draws = each.to_numpy()[np.random.default_rng(0).integers(0, len(each), (2000, len(each)))]
-        middle = dict.fromkeys(each, np.mean) | {"count_error_percent": np.median}
-        rows[key] = {"micrographs": len(each)}
-        for column, name in enumerate(each):
-            low, high = np.quantile(middle[name](draws[..., column], axis=1), [0.025, 0.975])
-            rows[key][name] = f"{middle[name](each[name]):.3g} ({low:.3g} to {high:.3g})"
+        row = {}
+        for column, (name, middle) in enumerate(SCORES.items()):
+            low, high = np.quantile(middle(draws[..., column], axis=1), [0.025, 0.975])
+            row |= {(name, "value"): middle(each[name]), (name, "low"): low, (name, "high"): high}
+        rows[key] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

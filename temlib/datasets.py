@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["CARRIED", "DATASETS", "REGISTRY", "Annotated", "Dataset", "assign_splits", "fetch", "load", "table"]
+__all__ = [
+    "CARRIED",
+    "DATASETS",
+    "REGISTRY",
+    "Annotated",
+    "Dataset",
+    "assign_splits",
+    "fetch",
+    "load",
+    "of_split",
+    "table",
+]
 
 CARRIED = Path(__file__).with_name("data")
 """Folder of all data that the package carries."""
@@ -101,6 +112,12 @@ def table(dataset: str) -> pd.DataFrame:
     """List the micrographs of a data set: name, group (article) and split, in a fixed order."""
     _check_name(dataset)
     return _registry(dataset)[["name", "group", "split"]]
+
+
+def of_split(dataset: str, *splits: str) -> list[Annotated]:
+    """Load the micrographs of some splits (``"train"``, ``"validation"``, ``"test"``); of all where none is named."""
+    known = table(dataset)
+    return load(dataset, list(known.loc[known["split"].isin(splits) | (not splits), "name"]))
 
 
 def load(dataset: str, names: Sequence[str]) -> list[Annotated]:

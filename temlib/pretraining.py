@@ -28,7 +28,7 @@ import pandas as pd
 
 from temlib import datasets, synthetic, unet
 from temlib.backend import start_keras
-from temlib.datasets import CARRIED
+from temlib.datasets import CARRIED, of_split
 from temlib.labels import otsu_mask
 from temlib.micrographs import normalise, write_atomically
 from temlib.particles import separate_particles
@@ -149,7 +149,7 @@ def pretrain(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -
     segmenter = Segmenter(unet.unet(encoder, decoder), recipe.target_size)
     validation = {
         "emps": of_split("emps", "validation"),
-        "simulated": of_split("simulated", "train") + of_split("simulated", "validation"),
+        "simulated": of_split("simulated", "train", "validation"),
     }
     grey, truth = pool(recipe)
     done = int(rows[-1]["step"]) if rows else 0
@@ -224,11 +224,6 @@ def windows(recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             augmentation=recipe.augmentation.geometry(),
             rng=rng,
         )
-
-
-def of_split(data: str, split: str) -> list[datasets.Annotated]:
-    """Load the micrographs of a split."""
-    return datasets.load(data, list(datasets.table(data).query("split == @split")["name"]))
 
 
 def score(segmenter: Segmenter, micrographs: list[datasets.Annotated]) -> float:

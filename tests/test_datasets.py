@@ -253,3 +253,10 @@ def test_no_test_micrograph_took_part_in_a_benchmark(name):
     test = {n for data in ("emps", "simulated") for n in datasets.table(data).query("split == 'test'")["name"]}
     assert scored
     assert not scored & test
+
+
+def test_splits_are_loaded_whole_and_in_the_order_of_the_table():
+    known = datasets.table("simulated")
+    chosen = [m.name for m in datasets.of_split("simulated", "validation", "test")]
+    assert chosen == list(known["name"][known["split"] != "train"])
+    assert len(datasets.of_split("simulated")) == len(known)

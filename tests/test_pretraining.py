@@ -16,7 +16,7 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretraining")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            pretraining, "of_split", lambda data, split: temlib.datasets.load("simulated", ["simulated_0000"])
+            pretraining, "of_split", lambda data, *splits: temlib.datasets.load("simulated", ["simulated_0000"])
         )
         pretraining.pretrain(folder, Recipe(**{**vars(recipe), "steps": 2}), check_every=2)
         pretraining.pretrain(folder, recipe, check_every=2)

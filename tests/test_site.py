@@ -37,5 +37,5 @@ def test_the_site_is_built_without_a_warning_and_shows_every_notebook(tmp_path):
     pages = list(site.rglob("*.html"))
     assert not [p for p in pages if re.search(r'(?:src|<link[^>]*href)="https?://', p.read_text())], "fetches nothing"
     api = (site / "docs" / "api.html").read_text()
-    for name in ("load_micrograph", "train_segmenter", "measure_particles", "explore_iou"):
+    for name in ("load_micrograph", "train_segmenter", "measure_particles", "explore_iou", "LabelPainter"):
         assert f".{name}" in api

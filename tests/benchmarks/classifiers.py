@@ -34,9 +34,8 @@ STROKES = (2, 5)  # of each class
 
 def measure(data: str) -> list[dict]:
     """Score each classifier on each micrograph; the time is this process's, on an image of 512 x 512."""
-    table = datasets.table(data)
     rows = []
-    for seed, m in enumerate(datasets.load(data, list(table["name"][table["split"].isin(SETS[data])]))):
+    for seed, m in enumerate(datasets.of_split(data, *SETS[data])):
         features = pixel_features(m.image)
         for strokes in STROKES:
             marks = annotator_scribbles(m.labels, seed, strokes)

@@ -24,10 +24,10 @@ from sklearn.model_selection import GroupKFold
 
 import temlib
 from temlib import datasets
-from temlib.particles import relative_distance, separate_particles
 from temlib.runs import MEASURED
 from temlib.scores import iou, particle_f1
 from temlib.views import Augmentation, resize
+from tests.benchmarks.separation import apart
 
 SEEDS, FOLDS, RUN_FOLDS, LABELS, SCORED = (1, 2, 3), 5, 3, 20, 24
 SEEDS_OF_VARIATIONS = (1, 2)
@@ -101,21 +101,16 @@ def micrographs(fold: int) -> tuple[tuple[list, list], tuple[list, list]]:
 def scores(maps: np.ndarray, labels: object) -> dict[str, float]:
     """Score the mask, and the particles: as they are told apart, and by one of the two distances alone."""
     truth = np.asarray(labels.data)
-    mask = maps[..., 0] > 0.5
-    within = relative_distance(mask)
-    said = {"f1": maps[..., 1], "f1_mask_only": within, "f1_network_only": 2 * maps[..., 1] - within}
-    return {"iou": iou(mask, truth != 0)} | {
-        name: particle_f1(separate_particles(np.stack([maps[..., 0], distance], -1)), truth)
-        for name, distance in said.items()
+    columns = {"both": "f1", "mask only": "f1_mask_only", "network only": "f1_network_only"}
+    return {"iou": iou(maps[..., 0] > 0.5, truth != 0)} | {
+        columns[way]: particle_f1(found, truth) for way, found in apart(maps).items()
     }
 
 
 def detail() -> pd.DataFrame:
     """Give the mean IoU of a network without any error at one scale: its maps have half the resolution."""
     masks = {
-        "simulated": [
-            m.labels.data != 0 for m in datasets.load("simulated", list(datasets.table("simulated")["name"]))
-        ],
+        "simulated": [m.labels.data != 0 for m in datasets.of_split("simulated")],
         "emps": [m.data != 0 for fold in range(FOLDS) for m in micrographs(fold)[1][1]],
     }
     table = {

@@ -2,8 +2,8 @@
 
 Each seed draws the labelled micrographs anew, from the training split; scored are all micrographs of
 the validation split (no article in both). The number of epochs was fixed beforehand, no label is used for
-stopping, and all that learn see about 120 views, so that a cell costs about the same for one label
-as for a hundred. One decoder, and three of the numbers on simulated, to fit the hours.
+stopping, and all that learn see 120 views, and two of each micrograph at the least: 200 for a hundred
+labels. One decoder, and three of the numbers on simulated, to fit the hours.
 
 - ``pixel classifier``: temlib.labels, on 1000 pixels of each class of each labelled micrograph;
 - ``bundled, adapted``: the bundled segmenter and ``segmenter.adapt``; with 0 labels as it comes;
@@ -139,13 +139,12 @@ def scribbles(labels: object, seed: int, each: int = 1000) -> np.ndarray:
 
 def from_end_to_end(labelled: Labelled, seed: int) -> temlib.Segmenter:
     """Train our network from random weights, encoder and decoder."""
-    from temlib.segmentation import Segmenter
     from tests.benchmarks import core, rivals
 
     model = rivals.ours(weights=None, frozen=False, seed=seed)
     seen = core.windows(labelled, views(len(labelled[0])), seed)
     rivals.train(model, lambda _: seen, EPOCHS, 1e-3, lambda _: False)
-    return Segmenter(model)
+    return temlib.Segmenter(model)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

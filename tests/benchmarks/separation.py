@@ -43,7 +43,7 @@ def main() -> None:
                 for data in SCORED[network]
                 for split in ("train", "validation", "test")
                 if (data, split) != ("emps", "train")
-                for m in of_split(data, split)
+                for m in datasets.of_split(data, split)
                 for row in scores(segmenter.maps(m.image), m.labels, WAYS[:1] if split == "test" else WAYS)
             ]
             done = pd.DataFrame(rows) if done.empty else pd.concat([done, pd.DataFrame(rows)])
@@ -56,24 +56,18 @@ def ready(network: str, seed: int) -> temlib.Segmenter:
     """Give a network that has learned."""
     if network == "bundled":
         return temlib.load_segmenter()
-    learned = of_split("emps", "train")
+    learned = datasets.of_split("emps", "train")
     return temlib.train_segmenter([m.image for m in learned], [m.labels for m in learned], seed=seed, **SETTINGS)
-
-
-def of_split(data: str, split: str) -> list[datasets.Annotated]:
-    """Load the micrographs of a split."""
-    return datasets.load(data, list(datasets.table(data).query("split == @split")["name"]))
 
 
 def scores(maps: np.ndarray, labels: object, ways: tuple[str, ...]) -> list[dict]:
     """Score the particles as they are told apart in each way."""
     truth = np.asarray(labels.data)
     mask = maps[..., 0] > 0.5
-    within = relative_distance(mask)
-    said = {"both": maps[..., 1], "mask only": within, "network only": 2 * maps[..., 1] - within}  # its mean is taken
     rows = []
-    for way in ways:
-        found = separate_particles(np.stack([maps[..., 0], said[way]], -1))
+    for way, found in apart(maps).items():
+        if way not in ways:
+            continue
         row = {
             "way": way,
             "iou": iou(mask, truth),
@@ -82,6 +76,13 @@ def scores(maps: np.ndarray, labels: object, ways: tuple[str, ...]) -> list[dict
         }
         rows.append(row | {"found": found.max(), "true": len(np.unique(truth[truth > 0]))})
     return rows
+
+
+def apart(maps: np.ndarray) -> dict[str, np.ndarray]:
+    """Tell particles apart by both distances, and by one of the two alone: of what is passed their mean is taken."""
+    within = relative_distance(maps[..., 0] > 0.5)
+    said = {"both": maps[..., 1], "mask only": within, "network only": 2 * maps[..., 1] - within}
+    return {way: separate_particles(np.stack([maps[..., 0], distance], -1)) for way, distance in said.items()}
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

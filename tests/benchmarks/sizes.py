@@ -78,7 +78,7 @@ def on_simulated(segmenter: temlib.Segmenter) -> pd.DataFrame:
 
     A particle is found when one that the network says has an IoU above 0.5 with it.
     """
-    each = [whole_particles(m.labels, segmenter.particles(m.image)) for m in datasets.load("simulated", names())]
+    each = [whole_particles(m.labels, segmenter.particles(m.image)) for m in datasets.of_split("simulated")]
     rng = np.random.default_rng(SEED)
 
     def biases(rows: np.ndarray) -> tuple[float, float]:
@@ -94,11 +94,6 @@ def on_simulated(segmenter: temlib.Segmenter) -> pd.DataFrame:
         for kind, bias, draws in zip(numbers, biases(np.arange(len(each))), drawn.T, strict=True)
     ]
     return pd.DataFrame(rows)
-
-
-def names() -> list[str]:
-    """List all micrographs of ``simulated``."""
-    return list(datasets.table("simulated")["name"])
 
 
 def whole_particles(labels: object, particles: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -92,10 +92,9 @@ def training_set(variant: str, n: int, seed: int) -> tuple[list[np.ndarray], lis
 
 def held_out() -> dict[str, list[datasets.Annotated]]:
     """Load what is scored on."""
-    emps, simulated = datasets.table("emps"), datasets.table("simulated")
     return {
-        "emps": datasets.load("emps", list(emps.query("split == 'validation'")["name"])),
-        "simulated": datasets.load("simulated", list(simulated.query("split != 'test'")["name"])),
+        "emps": datasets.of_split("emps", "validation"),
+        "simulated": datasets.of_split("simulated", "train", "validation"),
     }
 
 

@@ -43,12 +43,22 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(globals()[sys.argv[1]](*json.loads(sys.argv[2]))))
         return
+    write_speeds()
+    write_curves()
+
+
+def write_speeds() -> None:
+    """Write milliseconds per image, and what each size takes."""
     rows = [{"network": name} | found for name in NETWORKS if (found := apart("per_image", name))]
     sizes = [(runtime, edge) for edge in REPEATS for runtime in ("keras", "openvino")]
     rows += [{"network": f"ours, {r}", "edge": e} | found for r, e in sizes if (found := apart("prediction", r, e))]
     table = pd.DataFrame(rows)
     table.to_csv(MEASURED / "core.csv", index=False, float_format="%.4g")
     print(table.to_string())
+
+
+def write_curves() -> None:
+    """Write the IoU over the seconds of training."""
     curves = [row for name in NETWORKS[:4] for row in apart("curve", name)]
     table = pd.DataFrame(curves)
     table.to_csv(MEASURED / "training_speed.csv", index=False, float_format="%.4g")

@@ -268,9 +268,19 @@ def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = 
             return
         if path.suffix.lower() == ".hspy":
             _reserve(temporary, image.data.nbytes + _OVERHEAD)
-        image.save(temporary, overwrite=True)
+        (_in_micrometres(image) if path.suffix.lower() in (".tif", ".tiff") else image).save(temporary, overwrite=True)
 
     return write_atomically(path, write)
+
+
+def _in_micrometres(image: Signal2D) -> Signal2D:
+    """Give large pixels in a larger unit: RosettaSciIO writes 10**8 times a pixel's size into 32 bits of a tif."""
+    if not any(axis.units == "nm" and axis.scale > 40 for axis in image.axes_manager.signal_axes):
+        return image
+    image = image._deepcopy_with_new_data(image.data)
+    for axis in image.axes_manager.signal_axes:
+        axis.convert_to_units("µm")
+    return image
 
 
 def write_atomically(path: str | os.PathLike, write: Any) -> Path:

@@ -209,3 +209,11 @@ def test_sizes_in_another_unit_give_the_same_distribution_in_that_unit(sizes, we
     for name in ("mean", "geometric_mean", "d10", "d50", "d90"):
         assert bounds[0] <= first.statistics[name].low <= first.statistics[name].high <= bounds[1]
     assert first.d10.value <= first.d50.value <= first.d90.value
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 100), min_size=3, max_size=30, unique=True), st.floats(0.01, 0.3), st.floats(1.01, 5))
+def test_a_finer_answer_takes_more_particles_in_any_unit(sizes, precision, factor):
+    few = particles_needed(table_of(np.array(sizes)), precision)
+    assert 1 <= few <= particles_needed(table_of(np.array(sizes)), precision / factor)
+    assert abs(particles_needed(table_of(np.array(sizes) * factor), precision) - few) <= 1 + 1e-6 * few

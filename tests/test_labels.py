@@ -144,3 +144,10 @@ def test_otsu_finds_dark_particles(two_discs):
     mask = otsu_mask(image)
     assert iou(mask, two_discs > 0) > 0.9
     assert pixel_size_of(mask) == (2, 2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.floats(1e-2, 1e3), st.floats(-1e3, 1e3))
+def test_otsu_forgets_gain_and_offset(seed, gain, offset):
+    image = np.random.default_rng(seed).normal(size=(30, 40)) + 4 * disc((30, 40), (15, 20), 8)
+    assert np.mean(otsu_mask(image) != otsu_mask(gain * image + offset)) < 0.01

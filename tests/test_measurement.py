@@ -265,3 +265,15 @@ def test_any_labels_give_descriptors_in_their_ranges(seed):
     assert (found["area_p70_nm2"] <= found["area_p30_nm2"]).all()
     assert found["mean_grey"].between(0, 1).all()
     assert shape_groups(found).notna().all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_every_particle_is_in_one_group_and_its_twin_in_the_same(seed, n_groups):
+    rng = np.random.default_rng(seed)
+    names = ["aspect_ratio", "circularity", "convexity", "solidity", "extent"]
+    table = pd.DataFrame(rng.random((rng.integers(6, 20), 5)), columns=names)
+    groups = cluster_shapes(pd.concat([table, table], ignore_index=True), n_groups).to_numpy()
+    assert len(groups) == 2 * len(table)
+    assert np.array_equal(groups[: len(table)], groups[len(table) :])
+    assert len(np.unique(groups)) == n_groups

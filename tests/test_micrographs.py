@@ -232,3 +232,16 @@ def test_what_a_format_cannot_hold_is_said_in_a_line(tmp_path):
     with pytest.raises(temlib.MicrographError, match=r"a\.zspy: .* HyperSpy's own save"):
         temlib.save_micrograph(micrograph(np.ones((4, 5))), tmp_path / "a.zspy")
     assert not list(tmp_path.iterdir())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    arrays(st.sampled_from([np.uint8, np.uint16, np.float32]), array_shapes(min_dims=2, max_dims=2, max_side=40)),
+    st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)),
+    st.sampled_from(["hspy", "tif"]),
+)
+def test_what_is_saved_is_what_is_read(tmp_path_factory, data, pixel_size, suffix):
+    path = tmp_path_factory.mktemp("saved") / f"m.{suffix}"
+    read = temlib.load_micrograph(temlib.save_micrograph(micrograph(data, pixel_size), path))
+    assert np.array_equal(read.data, data, equal_nan=True)
+    assert temlib.pixel_size_of(read) == pytest.approx(pixel_size, rel=1e-5)

@@ -14,6 +14,8 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import temlib
 from temlib import cli, movies, unet
@@ -334,3 +336,15 @@ def test_the_page_on_clusters_says_what_was_measured():
     for workers in (10, 1000):
         assert f"| {workers} workers | " in page
         assert f"| {workers * 1e3 / ms:,.0f} | {workers * alone['movie'] / 1e3 / ms:,.0f} MB/s |" in page
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 7), st.integers(1, 9), st.tuples(st.integers(20, 50), st.integers(20, 50)))
+def test_any_chunks_give_the_masks_of_the_frames(tmp_path_factory, segmenter, frames, chunk, shape):
+    folder = tmp_path_factory.mktemp("any")
+    movie = save_movie(folder / "movie.zspy", frames, shape, min(chunk, frames))
+    segment(movie, folder / "mask.zspy", segmenter, chunk=chunk)
+    written = temlib.load_micrograph(folder / "mask.zspy").data
+    seen = temlib.load_micrograph(movie).data.reshape(frames, *shape)
+    each = [segmenter(frame, scale=1.0) for frame in seen]
+    assert np.array_equal(np.asarray(written).reshape(seen.shape) != 0, np.stack(each))

@@ -249,6 +249,14 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"training on a hundred reached {labels['imagenet, frozen', 100]:.2f}" in " ".join(
         (ROOT / "README.md").read_text().split()
     )
+    default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
+    for setting, words in (
+        ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),
+        ("one decoder", "; {mean:.2f} ({min:.2f} to {max:.2f}) and {f1:.2f} with one, in {seconds:.0f} s"),
+    ):
+        cell = default.get_group(setting)
+        iou = cell["iou"].agg(["mean", "min", "max"])
+        assert words.format(**iou, f1=cell["f1"].mean(), seconds=cell["seconds"].mean()) in said
     bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
     assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
     sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)

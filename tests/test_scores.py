@@ -134,3 +134,11 @@ def test_panoptic_quality_is_f1_times_the_mean_iou_of_the_pairs():
 def test_panoptic_quality_lies_between_half_of_f1_and_f1(a, b):
     assert particle_f1(a, b) / 2 <= panoptic_quality(a, b) <= particle_f1(a, b) <= 1
     assert panoptic_quality(a, a) == 1
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+def test_the_examples_are_the_largest_gain_and_one_in_the_middle(gains):
+    places = largest_and_median(gains)
+    assert gains[places[0]] == max(gains)
+    assert gains[places[-1]] == sorted(gains)[(len(gains) - 1) // 2]
+    assert len(set(places)) == len(places)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temlib.micrographs import micrograph
-from temlib.views import IGNORED, Augmentation, change_grey, particle_size, resize, truth_maps, views
+from temlib.views import IGNORED, Augmentation, change_grey, particle_size, resize, scale_for, truth_maps, views
 from tests.conftest import disc
 
 PLAIN = Augmentation(zoom=1, gamma=0, noise=0, marks=0)
@@ -148,3 +148,26 @@ def test_same_seed_same_views_in_range(augmentation):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(s, t)
         assert np.abs(a).max() <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(1, 60), st.floats(8, 128))
+def test_any_labels_have_maps_in_range_and_a_scale_that_makes_sense(seed, height, width, size):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 5, (height, width)) * (rng.random((height, width)) < rng.random())
+    maps = truth_maps(labels)
+    assert np.array_equal(maps[..., 0] == 1, labels > 0)
+    known = maps[..., 1] != IGNORED
+    assert np.all((maps[known][:, 1] >= 0) & (maps[known][:, 1] <= 1))
+    assert 0 < scale_for(labels > 0, size) <= max(2, 128 / min(height, width))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_changed_grey_levels_stay_in_range_and_repeat(seed, gamma, noise, contrast):
+    window = np.random.default_rng(seed).uniform(-1, 1, (20, 24)).astype(np.float32)
+    changes = Augmentation(gamma=gamma, noise=noise, contrast=contrast, inversion=0.5)
+    changed = [change_grey(window, changes, np.random.default_rng(seed)) for _ in range(2)]
+    assert np.array_equal(*changed)
+    assert changed[0].shape == window.shape
+    assert np.abs(changed[0]).max() <= 1

@@ -43,8 +43,9 @@ METHODS = (
 FIRST, SCRATCH = METHODS[:-1], METHODS[-1:]
 CELLS = (  # what matters most first
     ("emps", (0, 1, 5, 20, 100), FIRST),
+    ("simulated", (0, 1, 5, 20), FIRST),
     ("emps", (1, 5, 20, 100), SCRATCH),
-    ("simulated", (0, 1, 5, 20), METHODS),
+    ("simulated", (1, 5, 20), SCRATCH),
     ("emps", (2, 10, 50), METHODS),
 )
 VIEWS, EPOCHS = 120, 10

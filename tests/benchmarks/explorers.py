@@ -28,7 +28,7 @@ def main() -> None:
     rows = []
     for name, arguments in calls().items():
         shown: list[explorers.Explorer] = []
-        with patch.object(explorers.Explorer, "show", lambda explorer: shown.append(explorer)):
+        with patch.object(explorers.Explorer, "show", lambda explorer, shown=shown: shown.append(explorer)):
             getattr(explorers, name)(*arguments)
         seconds = steps(shown[0])
         rows.append({"explorer": name, "median_ms": 1000 * np.median(seconds), "slowest_ms": 1000 * max(seconds)})

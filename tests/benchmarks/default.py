@@ -27,6 +27,7 @@ from temlib import datasets
 from temlib.runs import MEASURED
 from temlib.scores import iou, particle_f1
 from temlib.views import Augmentation, resize
+from tests.benchmarks.resumable import Results
 from tests.benchmarks.separation import apart
 
 SEEDS, FOLDS, RUN_FOLDS, LABELS, SCORED = (1, 2, 3), 5, 3, 20, 24
@@ -53,17 +54,16 @@ TABLE = MEASURED / "default.csv"
 
 def main() -> None:
     """Run the benchmark and print its tables."""
-    done = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["setting", "fold", "seed"])
+    done = Results(TABLE, ("setting", "fold", "seed"))
     for setting in sys.argv[1:] or SETTINGS:
         for seed in SEEDS_OF_VARIATIONS if setting in VARIATIONS else SEEDS:
             for fold in range(RUN_FOLDS):
-                if ((done["setting"] == setting) & (done["fold"] == fold) & (done["seed"] == seed)).any():
+                if done.has(setting, fold, seed):
                     continue
-                row = pd.DataFrame([{"setting": setting, "fold": fold, "seed": seed} | trial(setting, fold, seed)])
-                done = row if done.empty else pd.concat([done, row])
-                done.to_csv(TABLE, index=False, float_format="%.4g")
-                print(row.to_string(header=False), flush=True)
-    print(summary(done))
+                row = {"setting": setting, "fold": fold, "seed": seed} | trial(setting, fold, seed)
+                done.add([row])
+                print(row, flush=True)
+    print(summary(done.table))
     print(detail())
 
 

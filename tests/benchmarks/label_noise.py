@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage
 
 import temlib
@@ -24,6 +23,7 @@ from temlib import datasets, synthetic
 from temlib.runs import MEASURED
 from temlib.scores import iou
 from temlib.views import particle_size
+from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2, 3)
 TRAINING, DECIDING, SCORED = 48, 12, 24
@@ -97,19 +97,18 @@ def held_out() -> dict[str, tuple[list, list]]:
 def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
     scored = held_out()
-    file = MEASURED / "label_noise.csv"
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    done = Results(MEASURED / "label_noise.csv", ("way", "strength", "seed"), "%.4f")
     for seed in SEEDS:
         for way, (spoil, strengths) in WAYS.items():
             for strength in strengths:
-                key = {"way": way, "strength": strength, "seed": seed}
-                if any(all(row[k] == v for k, v in key.items()) for row in rows):
+                if done.has(way, strength, seed):
                     continue
                 start = time.perf_counter()
-                rows += [key | row for row in run(spoil, strength, seed, scored)]
-                pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4f")
-                print(key, [round(r["iou"], 3) for r in rows[-4:]], f"{time.perf_counter() - start:.0f} s", flush=True)
-    table = pd.DataFrame(rows).groupby(["way", "strength", "encoder", "data"], sort=False)[["teacher", "iou"]].mean()
+                key = {"way": way, "strength": strength, "seed": seed}
+                rows = [key | row for row in run(spoil, strength, seed, scored)]
+                done.add(rows)
+                print(key, [round(r["iou"], 3) for r in rows], f"{time.perf_counter() - start:.0f} s", flush=True)
+    table = done.table.groupby(["way", "strength", "encoder", "data"], sort=False)[["teacher", "iou"]].mean()
     print(table["iou"].unstack(["data", "encoder"]).join(table["teacher"].groupby(["way", "strength"]).mean()).round(3))
 
 

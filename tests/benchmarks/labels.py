@@ -29,6 +29,7 @@ from temlib import datasets
 from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.runs import MEASURED
 from temlib.scores import iou
+from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2, 3)
 FREE = "bundled, adapted"
@@ -56,10 +57,10 @@ Labelled = tuple[list, list]
 
 def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
-    done = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["data", "method", "n", "seed"])
+    done = Results(TABLE, ("data", "method", "n", "seed"))
     held_out = {data: pairs(data, "validation") for data in ("emps", "simulated")}
     for seed, method, data, n in cells():
-        if ((done["data"] == data) & (done["method"] == method) & (done["n"] == n) & (done["seed"] == seed)).any():
+        if done.has(data, method, n, seed):
             continue
         if method == "imagenet, fine-tuned":
             on_frozen("imagenet", data, n, seed)  # what it starts from is not in its seconds
@@ -69,10 +70,9 @@ def main() -> None:
         scores = [iou(segment(image), mask) for image, mask in zip(*held_out[data], strict=True)]
         row = {"data": data, "method": method, "n": n, "seed": seed, "seconds": seconds}
         row |= {"iou": np.mean(scores), "median_iou": np.median(scores)}
-        done = pd.DataFrame([row]) if done.empty else pd.concat([done, pd.DataFrame([row])])
-        done.to_csv(TABLE, index=False, float_format="%.4g")
+        done.add([row])
         print(row, flush=True)
-    print(summary(done).to_string())
+    print(summary(done.table).to_string())
 
 
 def cells() -> list[tuple[int, str, str, int]]:

@@ -19,6 +19,7 @@ import pandas as pd
 import temlib
 from temlib import cli
 from temlib.runs import DEFAULT_SEED, MEASURED
+from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2)
 RUNS = (("simulated", "bundled"), ("simulated", "imagenet"), ("emps", "bundled"), ("emps", "imagenet"))
@@ -41,15 +42,13 @@ def scores_of(data: str, encoder: str, seed: int) -> pd.DataFrame:
 
 def main() -> None:
     """Run the benchmark and print its table."""
-    done = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["run", "seed"])
-    done = done[done["seed"] != DEFAULT_SEED]  # the committed runs may be newer
+    done = Results(TABLE, ("run", "seed"), "%.4f")
+    done.forget(done.table["seed"] == DEFAULT_SEED)  # the committed runs may be newer
     for seed in (*SEEDS, DEFAULT_SEED):
         for data, encoder in RUNS:
-            if not ((done["run"] == f"{data}-{encoder}") & (done["seed"] == seed)).any():
-                made = scores_of(data, encoder, seed)
-                done = made if done.empty else pd.concat([done, made])
-                done.to_csv(TABLE, index=False, float_format="%.4f")
-    print(summary(done))
+            if not done.has(f"{data}-{encoder}", seed):
+                done.add(scores_of(data, encoder, seed))
+    print(summary(done.table))
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from temlib import datasets
 from temlib.particles import relative_distance, separate_particles
 from temlib.runs import MEASURED
 from temlib.scores import iou, panoptic_quality, particle_f1
+from tests.benchmarks.resumable import Results
 
 SEEDS = {"bundled": (2023,), "trained": (1, 2, 3)}
 SCORED = {"bundled": ("emps", "simulated"), "trained": ("emps",)}
@@ -32,10 +33,10 @@ TABLE = MEASURED / "separation.csv"
 
 def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
-    done = pd.read_csv(TABLE, dtype={"name": str}) if TABLE.exists() else pd.DataFrame(columns=["network", "seed"])
+    done = Results(TABLE, ("network", "seed"), "%.4f", dtype={"name": str})
     for network in SCORED:
         for seed in SEEDS[network]:
-            if ((done["network"] == network) & (done["seed"] == seed)).any():
+            if done.has(network, seed):
                 continue
             segmenter = ready(network, seed)
             rows = [
@@ -46,10 +47,9 @@ def main() -> None:
                 for m in datasets.of_split(data, split)
                 for row in scores(segmenter.maps(m.image), m.labels, WAYS[:1] if split == "test" else WAYS)
             ]
-            done = pd.DataFrame(rows) if done.empty else pd.concat([done, pd.DataFrame(rows)])
-            done.to_csv(TABLE, index=False, float_format="%.4f")
+            done.add(rows)
             print(network, seed, flush=True)
-    print(summary(done).to_string())
+    print(summary(done.table).to_string())
 
 
 def ready(network: str, seed: int) -> temlib.Segmenter:

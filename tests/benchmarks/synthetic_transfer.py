@@ -33,6 +33,7 @@ from temlib import datasets, synthetic
 from temlib.backend import make_deterministic
 from temlib.runs import MEASURED
 from temlib.scores import iou
+from tests.benchmarks.resumable import Results
 
 SEEDS = {"before": (1, 2, 3), "full": (1, 2, 3)}
 SEEDS_OF_OTHERS = (1,)
@@ -122,19 +123,17 @@ def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
     make_deterministic()
     micrographs = held_out()
-    file = MEASURED / "synthetic_transfer.csv"
-    result = pd.read_csv(file, dtype={"name": str}) if file.exists() else pd.DataFrame({"variant": [], "seed": []})
+    done = Results(MEASURED / "synthetic_transfer.csv", ("variant", "seed"), "%.4f", dtype={"name": str})
     wanted = [(seed, variant) for variant in VARIANTS for seed in SEEDS.get(variant, SEEDS_OF_OTHERS)]
     for seed, variant in sorted(wanted, key=lambda pair: pair[0]):
-        if ((result["variant"] == variant) & (result["seed"] == seed)).any():
+        if done.has(variant, seed):
             continue
         start = time.perf_counter()
         scores = score(variant, seed, micrographs)
-        result = pd.concat([result, scores]).astype({"seed": int})
-        result.to_csv(file, index=False, float_format="%.4f")
+        done.add(scores)
         means = scores.groupby("data")["iou"].mean().round(3).to_dict()
         print(f"{variant}, seed {seed}: mean IoU {means}, {time.perf_counter() - start:.0f} s", flush=True)
-    print(summary(result))
+    print(summary(done.table))
 
 
 if __name__ == "__main__":

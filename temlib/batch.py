@@ -21,12 +21,13 @@ from temlib.errors import MicrographError, OutputError, RunError, TemlibError, o
 from temlib.exchange import save_labels
 from temlib.figures import COLOURS
 from temlib.measurement import measure_particles
-from temlib.micrographs import load_micrograph, normalise, pixel_size_of, remove_leftovers, write_atomically
+from temlib.micrographs import load_micrograph, normalise, pixel_size_of
 from temlib.parcels import fingerprint
 from temlib.particles import separate_particles
 from temlib.progress import progress_bar
 from temlib.report import save_report
 from temlib.segmentation import Scale, Segmenter
+from temlib.writing import remove_leftovers, write_atomically, write_table, write_text
 
 __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
@@ -124,7 +125,7 @@ def segment_files(
     rows = _read(out / _SUMMARY).to_dict("records") if _keep_settings(out, settings, overwrite) else []
     if overwrite:  # a run that is killed must not leave new files under a row of old ones
         rows = [row for row in rows if row["micrograph"] not in names]
-        _write_table(pd.DataFrame(rows), out / _SUMMARY)
+        write_table(out / _SUMMARY, pd.DataFrame(rows))
     done = {row["micrograph"] for row in rows}
     batch = Batch(pd.DataFrame(), pd.DataFrame())
     for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
@@ -139,13 +140,13 @@ def segment_files(
             batch.failed[str(file)] = one_line(error, 500)
             continue
         rows = sorted([other for other in rows if other["micrograph"] != name] + [row], key=itemgetter("micrograph"))
-        _write_table(pd.DataFrame(rows), out / _SUMMARY)
+        write_table(out / _SUMMARY, pd.DataFrame(rows))
     batch.micrographs = pd.DataFrame(rows)
     tables = [_read(out / f"{row['micrograph']}_{_PARTICLES}") for row in rows]
     tables = [table.assign(micrograph=row["micrograph"]) for table, row in zip(tables, rows, strict=True)]
     batch.particles = pd.concat(tables) if tables else pd.DataFrame()
     if rows:
-        _write_table(batch.particles, out / _PARTICLES)
+        write_table(out / _PARTICLES, batch.particles)
         _write_distribution(batch.particles, out / _DISTRIBUTION)
     return batch
 
@@ -183,7 +184,7 @@ def _segment_file(
     mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
     write_atomically(out / f"{name}_mask.png", mask.save)
     save_labels(labels, out / f"{name}_labels.tif", size, overwrite=True)
-    _write_table(table, out / f"{name}_{_PARTICLES}")
+    write_table(out / f"{name}_{_PARTICLES}", table)
     write_atomically(out / f"{name}_overlay.png", overlay(image, labels).save)
     if (~table["touches_edge"]).sum() >= _FEWEST:
         save_report(
@@ -229,9 +230,7 @@ def _keep_settings(out: Path, settings: dict[str, Any], overwrite: bool) -> bool
         raise RunError(f"{out}: holds results of another network or other settings; name another folder, or overwrite")
     if not same:  # before the new settings are there: a run killed in between must not take old results for its own
         (out / _SUMMARY).unlink(missing_ok=True)
-    write_atomically(
-        path, lambda temporary: temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-    )
+    write_text(path, json.dumps(settings, indent=1) + "\n")
     return same
 
 
@@ -246,7 +245,7 @@ def _write_distribution(particles: pd.DataFrame, path: Path) -> None:
     sizes = particles.filter(regex=r"^equivalent_diameter_")
     path.unlink(missing_ok=True)
     if sizes.shape[1] == 1 and (~particles["touches_edge"].astype(bool)).sum() >= _FEWEST:
-        _write_table(size_distribution(particles).to_frame().reset_index(), path)
+        write_table(path, size_distribution(particles).to_frame().reset_index())
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -254,7 +253,3 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.exists() or not path.read_bytes().strip():
         return pd.DataFrame()
     return pd.read_csv(path, dtype={"micrograph": str}, keep_default_na=False, na_values=[""]).fillna({"warning": ""})
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))

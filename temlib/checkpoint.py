@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import SegmenterError, one_line
-from temlib.micrographs import as_array, write_atomically
+from temlib.micrographs import as_array
+from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
     import keras

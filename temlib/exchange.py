@@ -21,7 +21,8 @@ from skimage.measure import find_contours, label
 
 from temlib import __version__
 from temlib.errors import MicrographError, one_line
-from temlib.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph, write_atomically
+from temlib.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
+from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
     from hyperspy.drawing._markers.polygons import Polygons

@@ -18,9 +18,10 @@ import numpy as np
 from matplotlib_scalebar.scalebar import ScaleBar
 from scipy import ndimage
 
-from temlib.micrographs import as_array, normalise, pixel_size_of, write_atomically
+from temlib.micrographs import as_array, normalise, pixel_size_of
 from temlib.scores import iou
 from temlib.trust import DOUBTFUL
+from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

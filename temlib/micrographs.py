@@ -7,10 +7,7 @@ not, they are ``px`` with scale 1, and :func:`pixel_size_of` gives ``None``.
 
 from __future__ import annotations
 
-import errno
 import os
-import re
-import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import MicrographError, OutputError, one_line
+from temlib.errors import MicrographError
 from temlib.reading import read_signals
+from temlib.writing import reserve, write_atomically
 
 if TYPE_CHECKING:
     from hyperspy.signals import Signal2D
@@ -32,10 +30,8 @@ __all__ = [
     "micrograph",
     "normalise",
     "pixel_size_of",
-    "remove_leftovers",
     "save_micrograph",
     "with_axes_of",
-    "write_atomically",
 ]
 
 # Spellings that microscope vendors use for a length, in nm.
@@ -267,7 +263,7 @@ def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = 
                 raise OSError(str(error)) from error
             return
         if path.suffix.lower() == ".hspy":
-            _reserve(temporary, image.data.nbytes + _OVERHEAD)
+            reserve(temporary, image.data.nbytes + _OVERHEAD)
         (_in_micrometres(image) if path.suffix.lower() in (".tif", ".tiff") else image).save(temporary, overwrite=True)
 
     return write_atomically(path, write)
@@ -281,52 +277,6 @@ def _in_micrometres(image: Signal2D) -> Signal2D:
     for axis in image.axes_manager.signal_axes:
         axis.convert_to_units("µm")
     return image
-
-
-def write_atomically(path: str | os.PathLike, write: Any) -> Path:
-    """Call ``write(temporary_path)`` and rename the result to ``path``: all of it or nothing.
-
-    The temporary name lies in the same folder and keeps the suffix, by which writers choose
-    their format. The folder is made where it is missing; a file of that name is replaced.
-
-    Raises
-    ------
-    OutputError
-        When the disk is full, or the folder cannot be made or written into.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or one_line(error)
-        way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
-        raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
-    return path
-
-
-def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove what :func:`write_atomically` left half-written in a folder because its process was killed."""
-    import psutil
-
-    for path in Path(folder).glob(".*-part*"):
-        process = re.fullmatch(r"\..*\.(\d+)-part(\.\w+)?", path.name)
-        if process and not psutil.pid_exists(int(process[1])):
-            path.unlink(missing_ok=True)
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make sure that there is room: the HDF5 library, once it has found a disk full, may bring Python down later."""
-    with open(path, "wb") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        elif shutil.disk_usage(path.parent).free < size:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _filled(data: np.ndarray, finite: np.ndarray) -> np.ndarray:

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temlib.errors import MicrographError, RunError, TemlibError, one_line
-from temlib.micrographs import load_micrograph, write_atomically
+from temlib.micrographs import load_micrograph
 from temlib.parcels import Parcel
 from temlib.progress import progress_bar
 from temlib.segmentation import RESULTS, Scale, Segmenter
 from temlib.stacks import like, whole_frames
+from temlib.writing import write_table, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,7 +261,7 @@ class _Job:
             rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns, "new": chunk not in before}))
         table = pd.concat(rows, ignore_index=True)
         kept = table.drop(columns="new")
-        write_atomically(out.with_suffix(".csv"), lambda path: kept.to_csv(path, index=False, float_format="%.6g"))
+        write_table(out.with_suffix(".csv"), kept)
         if out.exists():
             os.replace(out, Path(self.folder) / "replaced")
         os.replace(self.result, out)
@@ -357,4 +358,4 @@ def _array(path: Path) -> Any:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content), encoding="utf-8"))
+    write_text(path, json.dumps(content))

@@ -30,7 +30,7 @@ from temlib import datasets, synthetic, unet
 from temlib.backend import start_keras
 from temlib.datasets import CARRIED, of_split
 from temlib.labels import otsu_mask
-from temlib.micrographs import normalise, write_atomically
+from temlib.micrographs import normalise
 from temlib.particles import separate_particles
 from temlib.progress import progress_bar
 from temlib.scores import iou, particle_f1
@@ -38,6 +38,7 @@ from temlib.segmentation import Segmenter, load_segmenter
 from temlib.training import cross_entropy_and_dice
 from temlib.trust import DOUBTFUL, Trust, agreement, contradiction
 from temlib.views import Augmentation, change_grey, scale_for, truth_maps, views
+from temlib.writing import write_atomically, write_table, write_text
 
 if TYPE_CHECKING:
     import h5py
@@ -275,11 +276,9 @@ def bundle(folder: Path, synthetic_micrographs: int = 150) -> pd.DataFrame:
     table = table.round(4)
     full = segmenter.save(folder / "calibrated.keras", overwrite=True)
     write_atomically(unet.BUNDLED, lambda path: halve_precision(full, path))
-    write_atomically(
-        CARRIED / "measured" / "bundled.csv", lambda path: table.to_csv(path, index=False, float_format="%.4f")
-    )
+    write_table(CARRIED / "measured" / "bundled.csv", table, "%.4f")
     text = card(segmenter, table)
-    write_atomically(unet.BUNDLED.with_name("CARD.md"), lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(unet.BUNDLED.with_name("CARD.md"), text)
     return table
 
 

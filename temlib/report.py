@@ -23,7 +23,8 @@ from temlib.distribution import SizeDistribution, size_distribution
 from temlib.errors import MicrographError
 from temlib.exchange import outlines
 from temlib.figures import COLOURS, save_figure, show_micrograph
-from temlib.micrographs import as_array, micrograph, pixel_size_of, write_atomically
+from temlib.micrographs import as_array, micrograph, pixel_size_of
+from temlib.writing import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +224,7 @@ def save_report(
         save_figure(figure, stem.parent, stem.name)
     finally:
         plt.close(figure)
-    write_atomically(files[-1], lambda temporary: temporary.write_text(text + "\n", encoding="utf-8"))
+    write_text(files[-1], text + "\n")
     return files
 
 

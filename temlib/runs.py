@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from temlib import datasets, unet
 from temlib.errors import RunError
-from temlib.micrographs import load_micrograph, save_micrograph, write_atomically
+from temlib.micrographs import load_micrograph, save_micrograph
+from temlib.writing import write_atomically, write_table, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,9 +166,7 @@ class Run:
 
     def save_scores(self, scores: pd.DataFrame) -> None:
         """Write the scores of the test micrographs beside the figures, to four decimals."""
-        write_atomically(
-            self.figures / "scores.csv", lambda path: scores.to_csv(path, index=False, float_format="%.4f")
-        )
+        write_table(self.figures / "scores.csv", scores, "%.4f")
 
     def save_provenance(self) -> None:
         """Write what the figures were made from: data, split, weights, parameters, versions."""
@@ -203,4 +202,4 @@ class Run:
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)

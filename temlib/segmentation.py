@@ -17,11 +17,12 @@ import numpy as np
 from temlib import prediction, stacks
 from temlib.backend import read_model
 from temlib.errors import SegmenterError, one_line
-from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of, write_atomically
+from temlib.micrographs import GreyLevels, as_array, normalise, pixel_size_of
 from temlib.particles import separate_particles
 from temlib.trust import Trust, agreement
 from temlib.unet import BUNDLED
 from temlib.views import resize
+from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
     import keras

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import temlib
-from temlib.micrographs import GreyLevels, as_array, micrograph, normalise, with_axes_of, write_atomically
+from temlib.micrographs import GreyLevels, as_array, micrograph, normalise, with_axes_of
+from temlib.writing import write_atomically
 
 
 @pytest.mark.parametrize(
@@ -237,11 +238,11 @@ def test_what_a_format_cannot_hold_is_said_in_a_line(tmp_path):
 @settings(max_examples=25, deadline=None)
 @given(
     arrays(st.sampled_from([np.uint8, np.uint16, np.float32]), array_shapes(min_dims=2, max_dims=2, max_side=40)),
-    st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)),
+    st.floats(1e-3, 1e3).flatmap(lambda height: st.tuples(st.just(height), st.floats(height / 2, height * 2))),
     st.sampled_from(["hspy", "tif"]),
 )
 def test_what_is_saved_is_what_is_read(tmp_path_factory, data, pixel_size, suffix):
     path = tmp_path_factory.mktemp("saved") / f"m.{suffix}"
     read = temlib.load_micrograph(temlib.save_micrograph(micrograph(data, pixel_size), path))
     assert np.array_equal(read.data, data, equal_nan=True)
-    assert temlib.pixel_size_of(read) == pytest.approx(pixel_size, rel=1e-5)
+    assert temlib.pixel_size_of(read) == pytest.approx(pixel_size, rel=3e-5)  # a tif has eight decimals

@@ -21,6 +21,7 @@ ROOMS = [
     "progress",
     "hdf5",
     "nexus",
+    "writing",
     "reading",
     "micrographs",
     "datasets",

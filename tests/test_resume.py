@@ -15,7 +15,8 @@ import pytest
 import temlib
 from temlib import batch, cli, exchange
 from temlib.errors import OutputError
-from temlib.micrographs import micrograph, remove_leftovers, write_atomically
+from temlib.micrographs import micrograph
+from temlib.writing import remove_leftovers, write_atomically
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
 
@@ -24,6 +25,7 @@ BATCH = """
 import sys
 from pathlib import Path
 from temlib import batch
+from temlib.writing import remove_leftovers, write_atomically, write_text
 from tests.test_batch import Threshold
 folder = Path(sys.argv[1])
 batch.segment_files(batch.files_in([folder / "in"]), folder / sys.argv[2], Threshold(), progress=False)

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from temlib.datasets import CARRIED, REGISTRY
-from temlib.micrographs import micrograph, write_atomically
+from temlib.micrographs import micrograph
 from temlib.multislice.design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
 from temlib.multislice.specimen import (
     bin_mean,
@@ -36,6 +36,7 @@ from temlib.multislice.specimen import (
     place,
     wigner_seitz_radius,
 )
+from temlib.writing import write_atomically
 
 SPLIT = ("train",) * 24 + ("validation",) * 9 + ("test",) * 11
 SLICE_NM, MARGIN_PX = 1.0, 8  # of the multislice; of the camera's picture, against its blur

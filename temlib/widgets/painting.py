@@ -25,9 +25,10 @@ from skimage.measure import label as numbered
 from temlib.errors import MicrographError, one_line
 from temlib.exchange import load_labels, save_labels
 from temlib.labels import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
-from temlib.micrographs import as_array, micrograph, normalise, pixel_size_of, with_axes_of, write_atomically
+from temlib.micrographs import as_array, micrograph, normalise, pixel_size_of, with_axes_of
 from temlib.views import resize
 from temlib.widgets.strokes import Stroke, draw, rasterise
+from temlib.writing import write_atomically, write_text
 
 __all__ = ["FILES", "MODES", "Painting"]
 
@@ -231,7 +232,7 @@ class Painting:
         if self.start is not None:
             write_atomically(self.path("_start.png"), Image.fromarray(self.start.astype(np.uint8)).save)
         text = json.dumps(record) + "\n"
-        write_atomically(self.path("_strokes.json"), lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(self.path("_strokes.json"), text)
 
     def _changed(self) -> None:
         self._learned = None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from temlib.micrographs import write_atomically
+from temlib.writing import write_table
 
 
 class Results:
@@ -38,4 +38,4 @@ class Results:
         """Add results, and write them all."""
         new = pd.DataFrame(rows)
         self.table = new if self.table.empty else pd.concat([self.table, new], ignore_index=True)
-        write_atomically(self.path, lambda part: self.table.to_csv(part, index=False, float_format=self._float_format))
+        write_table(self.path, self.table, self._float_format)

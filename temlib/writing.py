@@ -1,0 +1,74 @@
+"""Write files whole or not at all: under another name first, which is renamed when all is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from temlib.errors import OutputError, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["remove_leftovers", "reserve", "write_atomically", "write_table", "write_text"]
+
+
+def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
+    """Call ``write(temporary_path)`` and rename the result to ``path``: all of it or nothing.
+
+    The temporary name lies in the same folder and keeps the suffix, by which writers choose
+    their format. The folder is made where it is missing; a file of that name is replaced.
+
+    Raises
+    ------
+    OutputError
+        When the disk is full, or the folder cannot be made or written into.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
+        raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
+    return path
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write a text as UTF-8; see :func:`write_atomically`."""
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_table(path: str | os.PathLike, table: pd.DataFrame, float_format: str = "%.6g") -> Path:
+    """Write a table as csv, without its index; see :func:`write_atomically`."""
+    return write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, float_format=float_format))
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what :func:`write_atomically` left half-written in a folder because its process was killed."""
+    import psutil
+
+    for path in Path(folder).glob(".*-part*"):
+        process = re.fullmatch(r"\..*\.(\d+)-part(\.\w+)?", path.name)
+        if process and not psutil.pid_exists(int(process[1])):
+            path.unlink(missing_ok=True)
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make sure that there is room: the HDF5 library, once it has found a disk full, may bring Python down later."""
+    with open(path, "wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

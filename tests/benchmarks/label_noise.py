@@ -55,6 +55,20 @@ def missed(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
     return np.isin(labels, numbers[rng.random(numbers.size) >= share])
 
 
+def invented(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Add copies of the micrograph's own particles, as many as a share of them, where there are none."""
+    mask = labels > 0
+    for _ in range(round(share * labels.max())):
+        particle = np.argwhere(labels == rng.integers(1, labels.max() + 1))
+        room = np.array(labels.shape) - np.ptp(particle, axis=0)
+        for _ in range(50):
+            places = tuple((particle - particle.min(axis=0) + rng.integers(0, room)).T)
+            if not mask[places].any():
+                mask[places] = True
+                break
+    return mask
+
+
 WAYS: dict[str, tuple[Spoil, tuple[float, ...]]] = {
     "exact": (wrong_pixels, (0.0,)),
     "wrong pixels": (wrong_pixels, (0.1, 0.2, 0.35)),
@@ -62,6 +76,7 @@ WAYS: dict[str, tuple[Spoil, tuple[float, ...]]] = {
     "dilated": (grown, (0.04, 0.08, 0.16)),
     "eroded": (grown, (-0.04, -0.08, -0.16)),
     "missed particles": (missed, (0.2, 0.4, 0.6)),
+    "false particles": (invented, (0.2, 0.4, 0.8)),
 }
 
 

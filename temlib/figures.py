@@ -278,7 +278,7 @@ def labels_needed(table: pd.DataFrame) -> Figure:
     sets, methods = list(table["data"].unique()), list(table["method"].unique())
     colours = dict(zip(methods, _WAYS, strict=False))
     figure, axes = plt.subplots(
-        1, len(sets), figsize=(7, 3), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
+        1, len(sets), figsize=(7, 3.3), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
     )
     for ax, data in zip(axes[0], sets, strict=True):
         for place, method in enumerate(methods):
@@ -299,7 +299,8 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         ax.tick_params(labelsize=_SMALL)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("mean IoU on validation", fontsize=_FONT)
-    axes[0, 0].legend(fontsize=_SMALL, frameon=False)
+    named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=_SMALL, frameon=False)
     return figure
 
 

@@ -178,8 +178,9 @@ def test_labels_needed_has_a_line_for_each_way_to_learn():
         for n in numbers
         for seed in (1, 2, 3)
     ]
-    (axes,) = figures.labels_needed(pd.DataFrame(rows)).axes
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["bundled, no label at all", "a", "b"]
+    figure = figures.labels_needed(pd.DataFrame(rows))
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["bundled, no label at all", "a", "b"]
     assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2
 
 

@@ -250,6 +250,13 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"training on a hundred reached {labels['imagenet, frozen', 100]:.2f}" in " ".join(
         (ROOT / "README.md").read_text().split()
     )
+    alike = pd.read_csv(MEASURED / "labels.csv").query("data == 'simulated'").groupby(["method", "n"])["iou"].mean()
+    for method, words in (
+        ("bundled, adapted", "adapted to 1, 5, 20 it has {:.2f}, {:.2f}, {:.2f};"),
+        ("imagenet, frozen", "ImageNet's frozen encoder {:.2f}, {:.2f}, {:.2f};"),
+        ("pixel classifier", "the pixel classifier {:.2f}, {:.2f}, {:.2f}."),
+    ):
+        assert words.format(*(alike[method, n] for n in (1, 5, 20))) in said
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
     for setting, words in (
         ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),

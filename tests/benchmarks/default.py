@@ -105,11 +105,11 @@ def main() -> None:
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Give each setting's means, and what it gains over one decoder on the same folds with the same seeds."""
-    cells = table.set_index(["setting", "fold", "seed"])
+    cells = table.set_index(["setting", "fold", "seed"]).sort_index()
     gain = cells["iou"] - cells.loc[REFERENCE, "iou"]
     settings = gain.groupby("setting")
     of_gain = {"gain": settings.mean(), "gain_std": settings.std(), "better_in": (gain > 0).groupby("setting").sum()}
-    return cells.groupby("setting", sort=False).mean().assign(cells=settings.count(), **of_gain).round(3)
+    return cells.groupby("setting").mean().assign(cells=settings.count(), **of_gain).round(3)
 
 
 def trial(setting: str, fold: int, seed: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -327,3 +328,22 @@ def test_images_of_any_kind_train_together_and_in_silence(dark_discs):
     masks = [images[0] > 128, micrograph((images[1].data > 0).astype(np.uint8)), dark_discs[1][0]]
     segmenter = temlib.train_segmenter(images, masks, epochs=1, **QUICK)
     assert segmenter(images[0]).shape == (40, 70)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.integers(-64, 300),
+    st.integers(0, 2),
+)
+def test_what_does_not_belong_together_is_refused_before_anything_is_learned(trained, image, mask, window, missing):
+    images, masks = [np.zeros((64, 64)), np.zeros(image)], [np.zeros((64, 64)), np.zeros(mask)][: 2 - missing]
+    if image == mask and not missing and window > 0 and window % 32 == 0:
+        return
+    before = [array.tobytes() for array in trained.model.get_weights()]
+    for learn in (partial(temlib.train_segmenter, weights=None), trained.adapt):
+        with pytest.raises(ValueError, match=r"image|mask|window") as caught:
+            learn(images, masks, window=window, progress=False)
+        assert "\n" not in str(caught.value)
+    assert [array.tobytes() for array in trained.model.get_weights()] == before

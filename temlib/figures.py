@@ -299,8 +299,8 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         ax.tick_params(labelsize=_SMALL)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("mean IoU on validation", fontsize=_FONT)
-    named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
-    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=_SMALL, frameon=False)
+    named = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=3, fontsize=_SMALL, frameon=False)
     return figure
 
 

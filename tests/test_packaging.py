@@ -257,6 +257,9 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         ("pixel classifier", "the pixel classifier {:.2f}, {:.2f}, {:.2f}."),
     ):
         assert words.format(*(alike[method, n] for n in (1, 5, 20))) in said
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
+    assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in readme
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
     for setting, words in (
         ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),
@@ -265,6 +268,8 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         cell = default.get_group(setting)
         iou = cell["iou"].agg(["mean", "min", "max"])
         assert words.format(**iou, f1=cell["f1"].mean(), seconds=cell["seconds"].mean()) in said
+        assert "{mean:.2f} ({min:.2f} to {max:.2f}".format(**iou) in readme
+        assert f"after {cell['seconds'].mean():.0f} s" in readme
     bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
     assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
     sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)

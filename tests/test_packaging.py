@@ -258,6 +258,7 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     ):
         assert words.format(*(alike[method, n] for n in (1, 5, 20))) in said
     readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"the bundled network {alike['bundled, adapted', 0]:.2f} without labels" in said
     words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
     assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in readme
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from temlib.scores import iou
+from temlib.views import IGNORED
+from tests.benchmarks import baselines, mixing
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results
 from tests.conftest import disc
@@ -41,3 +43,53 @@ def test_labels_are_spoilt_more_the_stronger(way):
         assert not np.any(spoilt & (labels == 0))
     if way in ("false particles", "dilated"):
         assert np.all(spoilt[labels > 0])
+
+
+@pytest.mark.parametrize(("way", "share"), [("ML labels", 1), ("synthetic", 0), ("both", 0.5), ("mostly ML", 0.75)])
+def test_mixtures_have_one_size_and_the_share_that_they_say(monkeypatch, way, share):
+    monkeypatch.setattr(
+        mixing, "material", lambda seed: {"ML": (["ml"] * 24, [1] * 24), "synthetic": (["s"] * 96, [0] * 96)}
+    )
+    images, masks = mixing.mixture(mixing.SHARES.get(way, 0.5), seed=1)
+    assert len(images) == mixing.WINDOWS
+    assert images.count("ml") == sum(masks) == share * mixing.WINDOWS
+
+
+def test_the_second_network_changes_ml_labels_only_where_it_is_sure_and_of_another_mind(monkeypatch):
+    mask = disc((40, 40), (20, 20), 10)
+    says = np.where(mask, 0.95, 0.05)
+    says[20, 20], says[20, 21], says[0, 0], says[0, 1] = 0.02, 0.2, 0.97, 0.8  # sure twice, unsure twice
+    monkeypatch.setattr(mixing, "opinion", lambda *_: says)
+    as_it_is = mixing.changed("both", None, mask, 1)[..., 0]
+    cleaned = mixing.changed("both, ML cleaned", None, mask, 1)[..., 0]
+    doubted = mixing.changed("both, ML doubted", None, mask, 1)[..., 0]
+    assert np.array_equal(as_it_is > 0, mask)
+    assert np.argwhere(cleaned != as_it_is).tolist() == [[0, 0], [20, 20]]
+    assert (cleaned[0, 0], cleaned[20, 20]) == (1, 0)
+    assert np.argwhere(doubted != as_it_is).tolist() == [[0, 0], [20, 20]]
+    assert np.all(doubted[[0, 20], [0, 20]] == IGNORED)
+
+
+def test_ignored_boundaries_of_ml_labels_are_four_pixels_wide():
+    mask = np.zeros((20, 20), bool)
+    mask[:, 10:] = True
+    row = mixing.changed("both, ML boundaries ignored", None, mask, 1)[10, :, 0]
+    assert np.flatnonzero(row == IGNORED).tolist() == [8, 9, 10, 11]
+    smoothed = mixing.changed("both, ML smoothed", None, mask, 1)[..., 0]
+    assert sorted(set(np.round(smoothed.ravel(), 3).tolist())) == [0.05, 0.95]
+
+
+@pytest.mark.parametrize("source", baselines.SOURCES)
+def test_baselines_learn_from_the_same_windows(monkeypatch, source):
+    names = {kind: [f"{kind} {i}" for i in range(96)] for kind in ("hand", "ML", "synthetic")}
+    monkeypatch.setattr(mixing, "material", lambda seed: {kind: (some, some) for kind, some in names.items()})
+    images, masks = baselines.pairs(source, seed=1)
+    assert images == masks == baselines.pairs(source, seed=1)[0]
+    assert len(images) == baselines.WINDOWS
+    counts = {name: images.count(name) for name in images}
+    if source == baselines.SOURCES[0]:
+        assert len(counts) == 20
+        assert set(counts.values()) == {8}
+    else:
+        assert {name: n for name, n in counts.items() if "ML" in name} == {f"ML {i}": 4 for i in range(20)}
+        assert sum(n for name, n in counts.items() if "synthetic" in name) == baselines.WINDOWS // 2

@@ -3,6 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 import temlib
 from temlib import cli, datasets, runs
@@ -126,3 +129,51 @@ def test_a_failing_notebook_is_named_and_kept(monkeypatch, tmp_path, capsys):
     assert cli.main(["figures", "--root", str(tmp_path), "--parameters", str(tmp_path / "epochs.yml")]) == 2
     assert "01_load_micrographs.ipynb: TypeError" in capsys.readouterr().err
     assert (tmp_path / "runs" / "simulated-bundled" / "notebooks" / "01_load_micrographs.ipynb").is_file()
+
+
+RUNS = st.tuples(
+    st.sampled_from(sorted(datasets.DATASETS)),
+    st.sampled_from(["bundled", "imagenet", "random"]) | st.from_regex(r"[a-z]{1,8}\.weights\.h5", fullmatch=True),
+    st.integers(0, 2**32 - 1),
+)
+
+
+@given(RUNS, RUNS)
+def test_different_runs_have_different_folders(one, other):
+    a, b = temlib.Run(*one), temlib.Run(*other)
+    reserved = {"bundled", "imagenet", "random"}
+    if any(run.encoder.split(".")[0] in reserved and run.encoder not in reserved for run in (a, b)):
+        return  # a file that has the name of what is no file
+    assert (a.folder == b.folder) == (a.figures == b.figures) == (one == other)
+    assert a.folder.parent == b.folder.parent
+    assert f"Seed {a.seed}" in a.caption
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_]{0,7}", fullmatch=True),
+        arrays.arrays(
+            st.sampled_from([bool, np.uint8, np.float32]), arrays.array_shapes(min_dims=2, max_dims=2, max_side=9)
+        ),
+        max_size=3,
+    ).filter(lambda images: len({name.lower() for name in images}) == len(images)),
+    st.lists(
+        st.tuples(st.from_regex(r"[A-Za-z0-9]{1,6}", fullmatch=True), st.floats(allow_nan=False)),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_whatever_a_notebook_hands_on_comes_back(tmp_path_factory, images, rows):
+    run = temlib.Run(root=tmp_path_factory.mktemp("clone"))
+    run.save_images({name: micrograph(image, 0.5) for name, image in images.items()}, "some/images")
+    if images:
+        assert run.names("some/images", notebook=2) == sorted(images)
+        for name, back in zip(images, run.read_images(list(images), "some/images", notebook=2), strict=True):
+            assert back.data.dtype == images[name].dtype or images[name].dtype == bool
+            np.testing.assert_array_equal(back.data, images[name])
+            assert temlib.pixel_size_of(back) == (0.5, 0.5)
+    run.save_table(pd.DataFrame(rows, columns=["name", "iou"]), "table.csv")
+    table = run.read_table("table.csv", notebook=1)
+    assert table["name"].tolist() == [name for name, _ in rows]
+    assert table["iou"].tolist() == pytest.approx([value for _, value in rows], rel=1e-12)

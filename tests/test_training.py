@@ -342,8 +342,75 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_learned(tra
     if image == mask and not missing and window > 0 and window % 32 == 0:
         return
     before = [array.tobytes() for array in trained.model.get_weights()]
-    for learn in (partial(temlib.train_segmenter, weights=None), trained.adapt):
+    tune = partial(temlib.fine_tune, trained, validation=(images, masks))
+    for learn in (partial(temlib.train_segmenter, weights=None), trained.adapt, tune):
         with pytest.raises(ValueError, match=r"image|mask|window") as caught:
             learn(images, masks, window=window, progress=False)
         assert "\n" not in str(caught.value)
     assert [array.tobytes() for array in trained.model.get_weights()] == before
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.data())
+def test_fine_tuning_never_gives_worse_than_the_start_whatever_it_learns(trained, dark_discs, data):
+    images, masks = dark_discs
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    wrong = [rng.random(np.shape(mask)) < data.draw(st.floats(0, 1)) for mask in masks[:2]]
+    options = {
+        "stages": data.draw(st.lists(st.sampled_from(training.STAGES), max_size=1)),
+        "learning_rate": data.draw(st.sampled_from([1e-4, 1e-2, 1.0])),
+        "seed": data.draw(st.integers(0, 2**31)),
+    }
+    options |= {"epochs": 1, "views": 1, "window": 64, "progress": False}
+    held_out = images[3:], masks[3:]
+    before = [array.tobytes() for array in trained.model.get_weights()]
+    tuned = temlib.fine_tune(trained, images[:2], wrong, validation=held_out, **options)
+    start, now = (np.mean([iou(s(i), m) for i, m in zip(*held_out, strict=True)]) for s in (trained, tuned))
+    assert now >= start
+    assert tuned(images[0].data[:50]).shape == (50, images[0].data.shape[1])
+    assert [array.tobytes() for array in trained.model.get_weights()] == before
+    assert tuned.history[: len(trained.history)] == trained.history
+    for layer in tuned.model.get_layer("encoder").layers:
+        if "bn" in layer.name:
+            theirs = trained.model.get_layer("encoder").get_layer(layer.name).get_weights()
+            assert [a.tobytes() for a in layer.get_weights()] == [a.tobytes() for a in theirs]
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.text(max_size=12).filter(lambda name: not name.startswith("conv") and name not in ("image", "input")))
+def test_stages_that_are_no_layers_are_refused(trained, dark_discs, name):
+    pairs = dark_discs[0][:1], dark_discs[1][:1]
+    with pytest.raises(ValueError, match="the encoder has no layer"):
+        temlib.fine_tune(trained, *pairs, validation=pairs, stages=[name], views=1, window=32, progress=False)
+
+
+NUMBERS = {"allow_nan": False, "allow_infinity": False}
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    st.floats(1, 1e4, **NUMBERS),
+    st.none() | st.floats(1e-6, 1e6, **NUMBERS),
+    st.floats(0, 1, **NUMBERS),
+    st.lists(st.dictionaries(st.text(max_size=5), st.floats(**NUMBERS), max_size=3), max_size=3),
+)
+def test_whatever_a_segmenter_carries_comes_back(trained, tmp_path_factory, size, pixel, threshold, history):
+    path = tmp_path_factory.mktemp("saved") / "network.keras"
+    given = temlib.Segmenter(trained.model, size, pixel, threshold=threshold, history=history)
+    given.save(path)
+    loaded = temlib.load_segmenter(path)
+    for what in ("particle_size", "pixel_size_nm", "levels", "threshold", "history", "trust"):
+        assert getattr(loaded, what) == getattr(given, what)
+    for a, b in zip(loaded.model.get_weights(), trained.model.get_weights(), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["network.keras", "network.txt", "network"]))
+def test_bytes_that_are_no_segmenter_are_refused_in_a_line(tmp_path_factory, content, name):
+    path = tmp_path_factory.mktemp("any") / name
+    path.write_bytes(content)
+    with pytest.raises(temlib.TemlibError, match="is no segmenter saved by temlib") as caught:
+        temlib.load_segmenter(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)

@@ -38,6 +38,7 @@ __all__ = [
     "figure_3",
     "figure_4",
     "figure_5",
+    "label_errors",
     "labels_needed",
     "save_figure",
     "seeds",
@@ -46,6 +47,7 @@ __all__ = [
     "show_steps",
     "size_bias",
     "trust",
+    "ways_to_learn",
 ]
 
 COLOURS = {
@@ -301,6 +303,77 @@ def labels_needed(table: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylabel("mean IoU on validation", fontsize=_FONT)
     named = axes[0, 0].get_legend_handles_labels()
     figure.legend(*named, loc="outside lower center", ncols=3, fontsize=_SMALL, frameon=False)
+    return figure
+
+
+def label_errors(table: pd.DataFrame) -> Figure:
+    """Draw the IoU of networks over that of the wrong labels that they learned from.
+
+    A line for each kind of error starts at exact labels (right) and goes to ever stronger errors;
+    above the dashed diagonal the network is better than its teacher.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What ``tests/benchmarks/label_noise.py`` measured: ``way``, ``strength``, ``seed``, ``encoder``,
+        ``data``, ``teacher`` and ``iou``. Marks are means over seeds, bars reach from the least to
+        the greatest; one panel for each set that was scored, of the frozen encoder.
+    """
+    table = table[table["encoder"] == "frozen"]
+    sets, ways = list(table["data"].unique()), [way for way in table["way"].unique() if way != "exact"]
+    figure, axes = plt.subplots(
+        1, len(sets), figsize=(7, 3.6), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
+    )
+    for ax, data in zip(axes[0], sets, strict=True):
+        for way, colour in zip(ways, _WAYS, strict=False):
+            rows = table[(table["data"] == data) & table["way"].isin(["exact", way])]
+            by_strength = rows.assign(strength=rows["strength"].abs()).groupby("strength")
+            each, teacher = by_strength["iou"].agg(["mean", "min", "max"]), by_strength["teacher"].mean()
+            around = [each["mean"] - each["min"], each["max"] - each["mean"]]
+            ax.errorbar(teacher, each["mean"], around, color=colour, marker="o", ms=3, lw=1.2, label=way)
+        ax.axline((0, 0), slope=1, color="0.6", lw=0.8, ls="--", label="as good as its teacher")
+        ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
+        ax.set_title(f"scored on {data}", fontsize=_FONT)
+        ax.set_xlabel("IoU of the labels with the truth", fontsize=_FONT)
+        ax.tick_params(labelsize=_SMALL)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("mean IoU of the network", fontsize=_FONT)
+    named = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=4, fontsize=_SMALL, frameon=False)
+    return figure
+
+
+def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figure:
+    """Draw the mean IoU of several ways to learn, a row each: open circles are seeds, full ones their mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``iou``, ``seed`` and those that follow: one row for each result.
+    way : str
+        Column that names the way.
+    of : str, optional
+        Column that names what was learned from, a colour each.
+    """
+    ways = list(table[way].unique())
+    kinds = [None] if of is None else list(table[of].unique())
+    figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=_DPI)
+    for number, (kind, colour) in enumerate(zip(kinds, _WAYS[2:], strict=False)):
+        rows = table if kind is None else table[table[of] == kind]
+        shift = 0.24 * ((len(kinds) - 1) / 2 - number)
+        places = len(ways) - 1 - rows[way].map(ways.index) + shift
+        ax.scatter(rows["iou"], places, s=12, facecolors="none", edgecolors=colour, linewidths=0.7)
+        means = rows.groupby(way, sort=False)["iou"].mean()
+        at = [len(ways) - 1 - ways.index(name) + shift for name in means.index]
+        ax.scatter(means, at, s=28, color=colour, label=kind)
+    ax.set_yticks(range(len(ways)), ways[::-1], fontsize=_FONT)
+    ax.set_xlabel("mean IoU", fontsize=_FONT)
+    ax.tick_params(labelsize=_FONT)
+    ax.grid(axis="y", color="0.92")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    if of is not None:
+        figure.legend(loc="outside lower center", ncols=len(kinds), fontsize=_FONT, frameon=False)
     return figure
 
 

@@ -184,6 +184,38 @@ def test_labels_needed_has_a_line_for_each_way_to_learn():
     assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2
 
 
+def test_label_errors_begin_at_exact_labels_and_end_at_the_strongest():
+    rows = [
+        {"way": way, "strength": strength, "seed": seed, "encoder": encoder, "data": data, "teacher": teacher}
+        | {"iou": 0.6 * teacher + 0.01 * seed + (encoder == "tuned")}
+        for way, strength, teacher in (("exact", 0, 1.0), ("eroded", -0.1, 0.8), ("eroded", -0.2, 0.6))
+        for seed in (1, 2, 3)
+        for encoder in ("frozen", "tuned")
+        for data in ("synthetic", "simulated")
+    ]
+    figure = figures.label_errors(pd.DataFrame(rows))
+    line = figure.axes[0].containers[0].lines[0]
+    np.testing.assert_allclose(line.get_xydata(), [(1.0, 0.62), (0.8, 0.5), (0.6, 0.38)])
+    assert [ax.get_title() for ax in figure.axes] == ["scored on synthetic", "scored on simulated"]
+
+
+def test_ways_to_learn_have_a_row_each_and_a_colour_for_what_was_learned_from():
+    rows = [
+        {"network": network, "source": source, "seed": seed, "iou": base + 0.01 * seed}
+        for network, base in (("first", 0.5), ("second", 0.7))
+        for source in ("hand", "ML")
+        for seed in (1, 2, 3)
+    ]
+    (ax,) = figures.ways_to_learn(pd.DataFrame(rows), "network", "source").axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["second", "first"]
+    means = ax.collections[1].get_offsets()  # after the seeds of the first source
+    np.testing.assert_allclose(means[:, 0], [0.52, 0.72])
+    assert means[0, 1] > means[1, 1]
+    assert ax.collections[1].get_facecolor().tolist() != ax.collections[3].get_facecolor().tolist()
+    (alone,) = figures.ways_to_learn(pd.DataFrame(rows[:3]), "network").axes
+    assert len(alone.collections) == 2
+
+
 def test_a_legend_is_no_wider_than_its_figure(dark_discs):
     image, mask = dark_discs[0][0], dark_discs[1][0]
     kinds = dict.fromkeys(("truth", "ML", "TL"), mask)

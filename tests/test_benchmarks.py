@@ -1,11 +1,14 @@
 """What the benchmarks share."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from temlib.micrographs import micrograph
 from temlib.scores import iou
 from temlib.views import IGNORED
-from tests.benchmarks import baselines, mixing
+from tests.benchmarks import baselines, mixing, own_scribbles
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results
 from tests.conftest import disc
@@ -93,3 +96,15 @@ def test_baselines_learn_from_the_same_windows(monkeypatch, source):
     else:
         assert {name: n for name, n in counts.items() if "ML" in name} == {f"ML {i}": 4 for i in range(20)}
         assert sum(n for name, n in counts.items() if "synthetic" in name) == baselines.WINDOWS // 2
+
+
+def test_strokes_on_a_clear_micrograph_give_its_particles():
+    labels = np.zeros((120, 120), np.int32)
+    for number, centre in enumerate([(30, 30), (80, 40), (60, 90)], 1):
+        labels[disc(labels.shape, centre, 15)] = number
+    grey = 100.0 - 50 * (labels > 0) + np.random.default_rng(0).normal(size=labels.shape)
+    clear = SimpleNamespace(name="discs", image=micrograph(grey), labels=micrograph(labels), mask=labels > 0)
+    rows = own_scribbles.rows_of("drawn", clear, 0, seed=1)
+    assert [row["classifier"] for row in rows] == list(own_scribbles.CLASSIFIERS)
+    assert all(row["iou"] > 0.9 for row in rows)
+    assert rows == own_scribbles.rows_of("drawn", clear, 0, seed=1)

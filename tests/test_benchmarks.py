@@ -8,7 +8,7 @@ import pytest
 from temlib.micrographs import micrograph
 from temlib.scores import iou
 from temlib.views import IGNORED
-from tests.benchmarks import baselines, mixing, own_scribbles
+from tests.benchmarks import baselines, fine_tuning, mixing, own_scribbles
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results
 from tests.conftest import disc
@@ -108,3 +108,11 @@ def test_strokes_on_a_clear_micrograph_give_its_particles():
     assert [row["classifier"] for row in rows] == list(own_scribbles.CLASSIFIERS)
     assert all(row["iou"] > 0.9 for row in rows)
     assert rows == own_scribbles.rows_of("drawn", clear, 0, seed=1)
+
+
+@pytest.mark.parametrize(("n", "deciding"), [(2, 1), (5, 1), (20, 4), (100, 20)])
+def test_a_fifth_of_the_labels_decides_and_is_not_learned_from(n, deciding):
+    learned, decides = fine_tuning.held_back((list(range(n)), list(range(n))))
+    assert [len(part) for part in decides] == [deciding, deciding]
+    assert sorted(learned[0] + decides[0]) == list(range(n))
+    assert learned[0] == learned[1]

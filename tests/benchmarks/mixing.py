@@ -6,6 +6,7 @@ was scribbled on eight of them; beside them stand 96 synthetic micrographs (brig
 mixture, the decoder of a frozen ImageNet encoder sees 192 windows four times; 24 of the fold's own
 micrographs are scored at native resolution. The test split is not touched.
 
+- ``ML itself``: the pixel classifier, for comparison;
 - ``ML labels``, ``synthetic``: one of the two alone; ``both``: half the windows of each;
 - ``mostly ML``, ``mostly synthetic``: three quarters;
 - ``synthetic, then ML``, ``ML, then synthetic``: half the passes on one, then as many on the other,
@@ -45,6 +46,7 @@ LABELLED, SCRIBBLED, SYNTHETIC, SCORED = 24, 8, 96, 24
 WINDOWS, PASSES = 192, 4
 SURE = 0.4  # how far a probability is from a half
 WAYS = (
+    "ML itself",
     "ML labels",
     "synthetic",
     "both",
@@ -64,22 +66,33 @@ Pairs = tuple[list, list]
 
 
 @lru_cache(maxsize=1)
-def material(seed: int) -> dict[str, Pairs]:
-    """Give the sources of a seed: images and what is taken for true of them; and what is scored."""
+def drawn(seed: int) -> tuple[list[datasets.Annotated], list[datasets.Annotated]]:
+    """Draw the micrographs of a seed to learn from, and those of other articles to score."""
     known = datasets.table("emps").query("split != 'test'").reset_index(drop=True)
     folds = list(GroupKFold(len(SEEDS), shuffle=True, random_state=2023).split(known, groups=known["group"]))
     rng = np.random.default_rng([2023, seed])
-    learned, scored = (
+    return tuple(
         datasets.load("emps", list(known["name"].to_numpy()[rng.choice(rows, n, replace=False)]))
         for rows, n in zip(folds[SEEDS.index(seed)], (LABELLED, SCORED), strict=True)
     )
-    some = learned[:SCRIBBLED]
+
+
+@lru_cache(maxsize=1)
+def pixel_classifier(seed: int) -> labels.PixelClassifier:
+    """Scribble on some of the micrographs to learn from."""
+    some = drawn(seed)[0][:SCRIBBLED]
     scribbles = [labels.annotator_scribbles(m.labels, 100 * seed + i) for i, m in enumerate(some)]
-    classifier = labels.PixelClassifier(seed).fit([m.image for m in some], scribbles)
+    return labels.PixelClassifier(seed).fit([m.image for m in some], scribbles)
+
+
+@lru_cache(maxsize=1)
+def material(seed: int) -> dict[str, Pairs]:
+    """Give the sources of a seed: images and what is taken for true of them; and what is scored."""
+    learned, scored = drawn(seed)
     made = list(synthetic.sample("bright_field", SYNTHETIC, seed, workers=2))
     images = [m.image for m in learned]
     return {
-        "ML": (images, [classifier(image).data for image in images]),
+        "ML": (images, [pixel_classifier(seed)(image).data for image in images]),
         "hand": (images, [m.labels for m in learned]),
         "synthetic": ([m.counts for m in made], [m.label_array for m in made]),
         "scored": ([m.image for m in scored], [m.mask for m in scored]),
@@ -104,8 +117,10 @@ def train(pairs: Pairs, seed: int, passes: int = PASSES) -> temlib.Segmenter:
     return temlib.train_segmenter(*pairs, weights="imagenet", **options)
 
 
-def learn(way: str, seed: int) -> temlib.Segmenter:
+def learn(way: str, seed: int) -> temlib.Segmenter | labels.PixelClassifier:
     """Give what has learned in one of the ways."""
+    if way == "ML itself":
+        return pixel_classifier(seed)
     if way == "synthetic":
         return of_synthetic(seed)
     if "then" in way:

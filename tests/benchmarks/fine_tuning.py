@@ -65,9 +65,10 @@ def main() -> None:
                     segmenter = learn(way, data, n, seed)
                     seconds = time.perf_counter() - start
                     scores = [iou(segmenter(image), mask) for image, mask in zip(*scored[data], strict=True)]
-                    stage = int(np.argmax([step.get("validation_iou", -1) for step in segmenter.history]))
+                    states = [state for state in segmenter.history if "stage" in state]
+                    best = max(states, key=lambda state: state["validation_iou"])
                     row = {"data": data, "way": way, "n": n, "seed": seed, "seconds": seconds}
-                    row |= {"stage": segmenter.history[stage].get("stage", 0)}
+                    row |= {"stage": best["stage"]}
                     done.add([row | {"iou": np.mean(scores), "median_iou": np.median(scores)}])
                     print(row, f"{np.mean(scores):.3f}", flush=True)
     print(summary(done.table).to_string())

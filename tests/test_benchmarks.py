@@ -33,7 +33,7 @@ def test_a_rerun_goes_on_where_the_last_one_stopped(tmp_path):
 @pytest.mark.parametrize("way", sorted(set(WAYS) - {"exact"}))
 def test_labels_are_spoilt_more_the_stronger(way):
     labels = np.zeros((160, 200), np.int32)
-    for number, centre in enumerate([(30, 30), (30, 100), (90, 40), (120, 160), (40, 160)], 1):
+    for number, centre in enumerate([(30, 30), (30, 100), (90, 40), (120, 160), (40, 160)], 3):
         labels[disc(labels.shape, centre, 16)] = number
     spoil, strengths = WAYS[way]
     kept = [iou(spoil(labels, s, np.random.default_rng(4)), labels > 0) for s in (0, *strengths)]

@@ -59,8 +59,9 @@ def missed(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.nda
 def invented(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Add copies of the micrograph's own particles, as many as a share of them, where there are none."""
     mask = labels > 0
-    for _ in range(round(share * labels.max())):
-        particle = np.argwhere(labels == rng.integers(1, labels.max() + 1))
+    numbers = np.unique(labels[mask])  # some particle may lie behind others
+    for number in rng.choice(numbers, round(share * numbers.size)):
+        particle = np.argwhere(labels == number)
         room = np.array(labels.shape) - np.ptp(particle, axis=0)
         for _ in range(50):
             places = tuple((particle - particle.min(axis=0) + rng.integers(0, room)).T)

@@ -1,6 +1,7 @@
 """The house: what the set-up files promise, and who may import whom."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -234,6 +235,12 @@ def test_numbers_in_prose_are_those_of_the_tables():
     assert bias[[24, 48, 96]].between(0.5, 2.5).all()
 
 
+def _prose(notebook: str) -> str:
+    """Give the prose of a notebook, in one line."""
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    return " ".join(" ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").split())
+
+
 def test_numbers_of_the_changelog_are_those_of_the_tables():
     import pandas as pd
 
@@ -261,6 +268,12 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"the bundled network {alike['bundled, adapted', 0]:.2f} without labels" in said
     words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
     assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in readme
+    notebook = _prose("04_train_mobilenet_unet")
+    scratch = labels["random, all learns", 20]
+    worth = labels["imagenet, frozen", 20] - scratch
+    assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook
+    gains = [alike["bundled, adapted", n] - alike["bundled, adapted", 0] for n in (1, 20)]
+    assert "the bundled network is adapted, gains {:.2f}, twenty gain {:.2f}**".format(*gains) in notebook
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
     for setting, words in (
         ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),

@@ -34,10 +34,10 @@ from tests.benchmarks import core, mixing, rivals
 from tests.benchmarks.resumable import Results
 
 NETWORKS = (  # the quickest first
-    "bundled, adapted",
-    "bundled, frozen",
     "imagenet, frozen",
     "random, frozen",
+    "bundled, frozen",
+    "bundled, adapted",
     "imagenet, fine-tuned",
     "random, all learns",
     "classic U-Net",

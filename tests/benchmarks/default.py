@@ -49,6 +49,7 @@ VARIATIONS = {
     "no grey levels": {"augmentation": replace(AS_IS, gamma=0.0, noise=0.0)},
     "inversion 0.5": {"augmentation": replace(AS_IS, inversion=0.5)},
     "twice the views, half the passes": {"epochs": 6, "views": 16},
+    "blur 1": {"augmentation": replace(AS_IS, blur=1.0)},
     "contrast 0.5": {"augmentation": replace(AS_IS, contrast=0.5)},
     "zoom 3": {"augmentation": replace(AS_IS, zoom=3.0)},
     "particles of 96 px": {"target_size": 96.0},

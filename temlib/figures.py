@@ -65,6 +65,7 @@ COLOURS = {
 exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
 annotator's strokes, and (with a wine and a black of our own) the three kinds of micrographs."""
 
+_OF_DATA = {"emps": COLOURS["experimental"], "simulated": COLOURS["simulated"]}
 _MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
 _WORDS = {
     "ML": "machine-learning label (ML)",
@@ -353,12 +354,13 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
     way : str
         Column that names the way.
     of : str, optional
-        Column that names what was learned from, a colour each.
+        Column that names what was learned from, or the data, a colour each.
     """
     ways = list(table[way].unique())
     kinds = [None] if of is None else list(table[of].unique())
     figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=_DPI)
     for number, (kind, colour) in enumerate(zip(kinds, _WAYS[2:], strict=False)):
+        colour = _OF_DATA.get(kind, colour)
         rows = table if kind is None else table[table[of] == kind]
         shift = 0.24 * ((len(kinds) - 1) / 2 - number)
         places = len(ways) - 1 - rows[way].map(ways.index) + shift
@@ -524,11 +526,10 @@ def ablation(scores: pd.DataFrame, reference: str = "full") -> Figure:
         The variant that the others are compared with, seed by seed.
     """
     means = scores.groupby(["data", "variant", "seed"], sort=False)["iou"].mean()
-    colours = {"emps": COLOURS["experimental"], "simulated": COLOURS["simulated"]}
     others = [variant for variant in scores["variant"].unique() if variant != reference]
     places = np.arange(len(others))[::-1]
     figure, axes = plt.subplots(1, 2, figsize=(7, 0.28 * len(others) + 1), sharey=True, layout="constrained", dpi=_DPI)
-    for ax, (data, colour) in zip(axes, colours.items(), strict=True):
+    for ax, (data, colour) in zip(axes, _OF_DATA.items(), strict=True):
         full = means[data][reference]
         change = means[data].unstack("seed").sub(full, axis=1).loc[others]
         ax.axvspan(-full.std(), full.std(), color="0.9")

@@ -235,6 +235,46 @@ def test_numbers_in_prose_are_those_of_the_tables():
     assert bias[[24, 48, 96]].between(0.5, 2.5).all()
 
 
+def test_what_the_method_can_and_cannot_do_is_what_was_measured():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    noise = pd.read_csv(MEASURED / "label_noise.csv")
+    assert (noise.groupby(["way", "strength", "encoder", "data"])["seed"].nunique() == 3).all()
+    noise = noise.query("encoder == 'frozen' and data == 'synthetic'")
+    better = (noise["iou"] > noise["teacher"]).groupby([noise["way"], noise["strength"]])
+    assert better.all()["wrong pixels"].all()
+    assert not better.any()[[("eroded", -0.16), ("missed particles", 0.6)]].any()
+    mean = noise.groupby(["way", "strength"])[["teacher", "iou"]].mean()
+    assert f"that has {mean.loc[('exact', 0), 'iou']:.2f} on other ones" in readme
+    for key, words in {
+        ("wrong pixels", 0.15): "(IoU of the labels {teacher:.2f}) it has {iou:.2f}, better than its teacher",
+        ("false particles", 0.3): "that are none (IoU {teacher:.2f}) {iou:.2f}.",
+        ("eroded", -0.16): "too small (IoU {teacher:.2f}) or left out",
+        ("missed particles", 0.6): "left out (IoU {teacher:.2f}) are",
+    }.items():
+        assert words.format(**mean.loc[key]) in readme
+    drawn = mean.loc[("eroded", -0.16), "iou"], mean.loc[("missed particles", 0.6), "iou"]
+    assert "{:.2f} and {:.2f}, worse than its teacher".format(*drawn) in readme
+
+    def spread(table, *keys):
+        each = table.groupby([*keys, "seed"])["iou"].mean().groupby(list(keys)).agg(["mean", "min", "max"])
+        assert table["seed"].nunique() >= 3
+        return each.apply(lambda row: "{mean:.2f} ({min:.2f} to {max:.2f})".format(**row), axis=1)
+
+    own = spread(pd.read_csv(MEASURED / "own_scribbles.csv").query("classifier == 'quadratic'"), "data")
+    assert f"there give {own['simulated']} on the test micrographs of `simulated` and {own['emps']} on" in readme
+    tl = spread(pd.read_csv(MEASURED / "seeds.csv").rename(columns={"TL": "iou"}), "run")
+    assert f"TL has {tl['simulated-bundled']} and {tl['emps-bundled']} with the bundled encoder" in readme
+    mixing = pd.read_csv(MEASURED / "mixing.csv")
+    ways = spread(mixing, "way")
+    assert (mixing.groupby("way")["seed"].nunique() == 3).all()
+    assert f"score {ways['both']} after ML labels and synthetic micrographs together, {ways['synthetic']}" in readme
+    assert f"{ways['ML labels']} after ML labels alone" in readme
+
+
 def _prose(notebook: str) -> str:
     """Give the prose of a notebook, in one line."""
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]

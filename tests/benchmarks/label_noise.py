@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 import temlib
@@ -130,8 +131,15 @@ def main() -> None:
                 rows = [key | row for row in run(spoil, strength, seed, scored)]
                 done.add(rows)
                 print(key, [round(r["iou"], 3) for r in rows], f"{time.perf_counter() - start:.0f} s", flush=True)
-    table = done.table.groupby(["way", "strength", "encoder", "data"], sort=False)[["teacher", "iou"]].mean()
-    print(table["iou"].unstack(["data", "encoder"]).join(table["teacher"].groupby(["way", "strength"]).mean()).round(3))
+    print(summary(done.table))
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the mean IoU of the teacher, and of each encoder on each set."""
+    cells = table.groupby(["way", "strength", "data", "encoder"], sort=False)[["teacher", "iou"]].mean()
+    found = cells["iou"].unstack(["data", "encoder"])
+    found.insert(0, ("teacher", ""), cells["teacher"].groupby(["way", "strength"]).first())
+    return found.round(3)
 
 
 def _signed_distance(mask: np.ndarray) -> np.ndarray:

@@ -324,6 +324,20 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         assert words.format(**iou, f1=cell["f1"].mean(), seconds=cell["seconds"].mean()) in said
         assert "{mean:.2f} ({min:.2f} to {max:.2f}".format(**iou) in readme
         assert f"after {cell['seconds'].mean():.0f} s" in readme
+    cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])["iou"]
+    for setting, words in {
+        "a band ignored at boundaries": "a band ignored at boundaries {gain:+.3f} (better in {better} of {n})",
+        "boundaries count five times": "boundaries that count five times {gain:+.3f} ({better} of {n};",
+        "half the decoder's channels": "half the decoder's channels {gain:+.3f} (",
+        "no zoom": "without zoom {gain:+.3f} (better in {better} of {n})",
+        "no marks": "without marks {gain:+.3f} ({better} of {n})",
+        "no grey levels": "without changes of grey levels {gain:+.3f} ({better} of {n})",
+        "inversion 0.5": "half of the views inverted {gain:+.3f} ({better} of {n})",
+        "blur 1": "blurred or sharpened {gain:+.3f} ({better} of {n})",
+        "half the passes": "half the passes {gain:+.3f} ({better} of {n})",
+    }.items():
+        gain = cells.loc[setting] - cells.loc["one decoder"].reindex(cells.loc[setting].index)
+        assert words.format(gain=gain.mean(), better=(gain > 0).sum(), n=len(gain)) in said
     bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
     assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
     sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)

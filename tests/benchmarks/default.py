@@ -4,8 +4,9 @@ Three of five folds over the articles of emps' training and validation micrograp
 micrographs with their hand labels are drawn from four fifths of the articles and twenty-four others
 of the last fifth are scored at native resolution. The test split is not touched. The default (three
 decoders) and the same with one decoder are trained with three seeds a fold; every variation is one of
-the latter, on two of the folds, to fit the hours. Particles are told apart by the mean of the network's
-second output and the distance transform of its mask, and, to compare, by one of the two alone.
+the latter, on two of the folds, to fit the hours (of some only the first has been run). Particles
+are told apart by the mean of the network's second output and the distance transform of its mask, and,
+to compare, by one of the two alone.
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; a minute a row on two cores. Writes
 temlib/data/measured/default.csv, one row for each setting, fold and seed; what is there already is

@@ -350,7 +350,7 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_learned(tra
     assert [array.tobytes() for array in trained.model.get_weights()] == before
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.data())
 def test_fine_tuning_never_gives_worse_than_the_start_whatever_it_learns(trained, dark_discs, data):
     images, masks = dark_discs
@@ -376,7 +376,7 @@ def test_fine_tuning_never_gives_worse_than_the_start_whatever_it_learns(trained
             assert [a.tobytes() for a in layer.get_weights()] == [a.tobytes() for a in theirs]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.text(max_size=12).filter(lambda name: not name.startswith("conv") and name not in ("image", "input")))
 def test_stages_that_are_no_layers_are_refused(trained, dark_discs, name):
     pairs = dark_discs[0][:1], dark_discs[1][:1]
@@ -387,7 +387,7 @@ def test_stages_that_are_no_layers_are_refused(trained, dark_discs, name):
 NUMBERS = {"allow_nan": False, "allow_infinity": False}
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     st.floats(1, 1e4, **NUMBERS),
     st.none() | st.floats(1e-6, 1e6, **NUMBERS),

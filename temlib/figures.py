@@ -288,8 +288,7 @@ def labels_needed(table: pd.DataFrame) -> Figure:
             rows = table[(table["data"] == data) & (table["method"] == method) & (table["n"] > 0)]
             each = rows.groupby("n")["iou"].agg(["mean", "min", "max"])
             shift = each.index * 1.02 ** (place - len(methods) / 2)  # so that bars do not hide one another
-            around = [each["mean"] - each["min"], each["max"] - each["mean"]]
-            ax.errorbar(shift, each["mean"], around, color=colours[method], marker="o", ms=3, lw=1.2, label=method)
+            _draw_means_and_ranges(ax, shift, each, colours[method], method)
         without = table[(table["data"] == data) & (table["n"] == 0)]
         for method, rows in without.groupby("method"):
             ax.axhline(rows["iou"].mean(), color=colours[method], lw=0.8, ls="--", label="bundled, no label at all")
@@ -329,9 +328,8 @@ def label_errors(table: pd.DataFrame) -> Figure:
         for way, colour in zip(ways, _WAYS, strict=False):
             rows = table[(table["data"] == data) & table["way"].isin(["exact", way])]
             by_strength = rows.assign(strength=rows["strength"].abs()).groupby("strength")
-            each, teacher = by_strength["iou"].agg(["mean", "min", "max"]), by_strength["teacher"].mean()
-            around = [each["mean"] - each["min"], each["max"] - each["mean"]]
-            ax.errorbar(teacher, each["mean"], around, color=colour, marker="o", ms=3, lw=1.2, label=way)
+            each = by_strength["iou"].agg(["mean", "min", "max"])
+            _draw_means_and_ranges(ax, by_strength["teacher"].mean(), each, colour, way)
         ax.axline((0, 0), slope=1, color="0.6", lw=0.8, ls="--", label="as good as its teacher")
         ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
         ax.set_title(f"scored on {data}", fontsize=_FONT)
@@ -551,6 +549,12 @@ def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
     folder = Path(folder)
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
         write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
+
+
+def _draw_means_and_ranges(axes: Axes, x: Any, each: pd.DataFrame, colour: str, name: str) -> None:
+    """Draw a line through means, and bars from ``min`` to ``max``."""
+    around = [each["mean"] - each["min"], each["max"] - each["mean"]]
+    axes.errorbar(x, each["mean"], around, color=colour, marker="o", ms=3, lw=1.2, label=name)
 
 
 def _scale_bar(pixel_size_nm: float) -> ScaleBar:

@@ -273,6 +273,28 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     assert (mixing.groupby("way")["seed"].nunique() == 3).all()
     assert f"score {ways['both']} after ML labels and synthetic micrographs together, {ways['synthetic']}" in readme
     assert f"{ways['ML labels']} after ML labels alone" in readme
+    cells = mixing.pivot(index="way", columns="seed", values="iou")
+    gain = cells - cells.loc["both"]
+    worst = mixing.groupby("seed")["teacher"].first().idxmin()
+    less = [
+        "mostly synthetic",
+        "synthetic, then ML",
+        *(f"both, ML {how}" for how in ("boundaries ignored", "cleaned", "doubted")),
+    ]
+    here, elsewhere = gain.loc[less, worst], gain.loc[less].drop(columns=worst)
+    said = f"gain {here.min():.2f} to {here.max():.2f}"
+    assert f"{said} where those are worst, and nothing elsewhere" in readme
+    assert elsewhere.max().max() < 0.005
+    notebook = _prose("05_reproduce_figures")
+    assert f"{said} on *both*" in notebook
+    assert f"or lose up to {-elsewhere.min().min():.2f}." in notebook
+    assert gain.loc["both, ML doubted"].min() >= 0
+    assert gain.loc["both, ML smoothed"].max() < 0.001
+    assert (cells.max(axis=1) - cells.min(axis=1)).loc["both"] > gain.loc[less].max().max()
+    both = pd.read_csv(MEASURED / "label_noise.csv").pivot_table("iou", ["way", "strength", "data", "seed"], "encoder")
+    tuned = (both["fine-tuned"] - both["frozen"]).round(4)
+    assert (tuned.loc["wrong pixels", :, "simulated"] >= 0).all()
+    assert ((tuned.loc["missed particles", 0.6] < 0).groupby("data").sum() == 2).all()
 
 
 def _prose(notebook: str) -> str:
@@ -338,6 +360,12 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     }.items():
         gain = cells.loc[setting] - cells.loc["one decoder"].reindex(cells.loc[setting].index)
         assert words.format(gain=gain.mean(), better=(gain > 0).sum(), n=len(gain)) in said
+    cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])[["iou", "f1"]]
+    heavy = cells.loc["default, boundaries count five times"]
+    gain = heavy - cells.loc["default"].reindex(heavy.index)
+    assert len(gain) == 5
+    words = "three decoders: {iou:+.3f} in five cells (better in {}), but F1 {f1:+.3f} (better in {})"
+    assert words.format(*(gain > 0).sum(), **gain.mean()) in said
     bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
     assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
     sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)

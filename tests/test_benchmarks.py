@@ -116,3 +116,12 @@ def test_a_fifth_of_the_labels_decides_and_is_not_learned_from(n, deciding):
     assert [len(part) for part in decides] == [deciding, deciding]
     assert sorted(learned[0] + decides[0]) == list(range(n))
     assert learned[0] == learned[1]
+
+
+def test_what_decides_a_baseline_is_not_learned_from_in_any_window():
+    some = [f"image {i}" for i in range(7)]
+    images = [some[i % 7] for i in range(50)]
+    (learned, masks), (deciding, truth) = baselines.held_back(images, images)
+    assert deciding == truth == some[: baselines.HELD_BACK]
+    assert set(learned) == set(some[baselines.HELD_BACK :])
+    assert learned == masks == [image for image in images if image not in deciding]

@@ -76,18 +76,20 @@ def learn(network: str, source: str, seed: int) -> temlib.Segmenter:
         return temlib.Segmenter(model)
     options = {"views": 1, "seed": seed, "progress": False}
     encoder, how = network.split(", ")
-    decides = [False] * WINDOWS
-    if how == "fine-tuned":
-        kept = {id(image) for image in list({id(image): image for image in images}.values())[:HELD_BACK]}
-        decides = [id(image) in kept for image in images]
-    learned = tuple([each for each, no in zip(some, decides, strict=True) if not no] for some in (images, masks))
+    tuned = how == "fine-tuned"
+    learned, deciding = held_back(images, masks) if tuned else ((images, masks), None)
     weights = None if encoder == "random" else encoder
     segmenter = temlib.train_segmenter(*learned, weights=weights, epochs=PASSES["frozen"], decoders=1, **options)
-    if how == "frozen":
-        return segmenter
-    once = {id(images[i]): i for i in range(WINDOWS) if decides[i]}.values()
-    validation = tuple([some[i] for i in once] for some in (images, masks))
-    return temlib.fine_tune(segmenter, *learned, validation=validation, **options)
+    return temlib.fine_tune(segmenter, *learned, validation=deciding, **options) if tuned else segmenter
+
+
+def held_back(images: list, masks: list) -> tuple[tuple[list, list], tuple[list, list]]:
+    """Split into what is learned from, and the first few images, once each, that decide."""
+    first = {id(image): i for i, image in reversed(list(enumerate(images)))}  # where each image comes first
+    deciding = sorted(first.values())[:HELD_BACK]
+    kept = {id(images[i]) for i in deciding}
+    learned = [i for i, image in enumerate(images) if id(image) not in kept]
+    return tuple(tuple([part[i] for i in some] for part in (images, masks)) for some in (learned, deciding))
 
 
 def main() -> None:

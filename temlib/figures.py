@@ -358,7 +358,7 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
     kinds = [None] if of is None else list(table[of].unique())
     figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=_DPI)
     for number, (kind, colour) in enumerate(zip(kinds, _WAYS[2:], strict=False)):
-        colour = _OF_DATA.get(kind, colour)
+        colour = _OF_DATA.get(kind or "", colour)
         rows = table if kind is None else table[table[of] == kind]
         shift = 0.24 * ((len(kinds) - 1) / 2 - number)
         places = len(ways) - 1 - rows[way].map(ways.index) + shift

@@ -171,9 +171,9 @@ def _segment_file(
     file: Path, name: str, out: Path, segmenter: Segmenter, network: str, scale: Scale, pixel_size_nm: float | None
 ) -> dict[str, Any]:
     """Segment one micrograph and write its files; give its row."""
-    image = load_micrograph(file, pixel_size_nm)
-    if image.data.ndim != 2:
+    if load_micrograph(file, lazy=True).data.ndim != 2:  # said before a movie is read, which may be larger than memory
         raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
+    image = load_micrograph(file, pixel_size_nm)
     try:
         maps = segmenter.maps(image, scale)
     except ValueError as error:

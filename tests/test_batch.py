@@ -130,7 +130,14 @@ def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeyp
     assert "0 segmented, 2 done before, 0 failed" in capsys.readouterr().out
 
 
-def test_a_movie_among_micrographs_is_told_where_to_go(folder):
+def test_a_movie_among_micrographs_is_told_where_to_go_and_not_read(folder, monkeypatch):
+    read = temlib.micrographs.read_signals
+
+    def only_lazily(path, reader, lazy):
+        assert lazy
+        return read(path, reader, lazy)
+
+    monkeypatch.setattr("temlib.micrographs.read_signals", only_lazily)
     movie = micrograph(np.zeros((3, 20, 30), np.float32), 0.5, navigation=[{"name": "time"}])
     temlib.save_micrograph(movie, folder / "in" / "c.hspy")
     done = batch.segment_files([folder / "in" / "c.hspy"], folder / "out", Threshold(), progress=False)

@@ -296,13 +296,7 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(numbers, [str(n) for n in numbers], minor=False)
         ax.minorticks_off()
-        ax.set_title(data, fontsize=_FONT)
-        ax.set_xlabel("labelled micrographs", fontsize=_FONT)
-        ax.tick_params(labelsize=_SMALL)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("mean IoU on validation", fontsize=_FONT)
-    named = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*named, loc="outside lower center", ncols=3, fontsize=_SMALL, frameon=False)
+    _name_panels(figure, sets, "labelled micrographs", "mean IoU on validation")
     return figure
 
 
@@ -332,13 +326,8 @@ def label_errors(table: pd.DataFrame) -> Figure:
             _draw_means_and_ranges(ax, by_strength["teacher"].mean(), each, colour, way)
         ax.axline((0, 0), slope=1, color="0.6", lw=0.8, ls="--", label="as good as its teacher")
         ax.set(xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal")
-        ax.set_title(f"scored on {data}", fontsize=_FONT)
-        ax.set_xlabel("IoU of the labels with the truth", fontsize=_FONT)
-        ax.tick_params(labelsize=_SMALL)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("mean IoU of the network", fontsize=_FONT)
-    named = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*named, loc="outside lower center", ncols=4, fontsize=_SMALL, frameon=False)
+    titles = [f"scored on {data}" for data in sets]
+    _name_panels(figure, titles, "IoU of the labels with the truth", "mean IoU of the network", ncols=4)
     return figure
 
 
@@ -555,6 +544,19 @@ def _draw_means_and_ranges(axes: Axes, x: Any, each: pd.DataFrame, colour: str, 
     """Draw a line through means, and bars from ``min`` to ``max``."""
     around = [each["mean"] - each["min"], each["max"] - each["mean"]]
     axes.errorbar(x, each["mean"], around, color=colour, marker="o", ms=3, lw=1.2, label=name)
+
+
+def _name_panels(figure: Figure, titles: Sequence[str], x: str, y: str, ncols: int = 3) -> None:
+    """Name panels that stand in a row, their axes, and below them what the first one shows."""
+    for ax, title in zip(figure.axes, titles, strict=True):
+        ax.set_title(title, fontsize=_FONT)
+        ax.set_xlabel(x, fontsize=_FONT)
+        ax.tick_params(labelsize=_SMALL)
+        ax.spines[["top", "right"]].set_visible(False)
+    first = figure.axes[0]
+    first.set_ylabel(y, fontsize=_FONT)
+    named = first.get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=ncols, fontsize=_SMALL, frameon=False)
 
 
 def _scale_bar(pixel_size_nm: float) -> ScaleBar:

@@ -72,6 +72,15 @@ _WORDS = {
     "TL": "transfer learning (TL)",
 }
 _WAYS = ("#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#999999", "#CC79A7", "#000000")  # to learn, in a line each
+_OF_METHODS = {  # the same in each figure
+    "bundled, adapted": _WAYS[0],
+    "pixel classifier": _WAYS[1],
+    "bundled, frozen": _WAYS[2],
+    "imagenet, frozen": _WAYS[3],
+    "imagenet, fine-tuned": _WAYS[4],
+    "random, all learns": _WAYS[5],
+    "bundled, fine-tuned": _WAYS[6],
+}
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
 _FONT, _SMALL, _DPI, _SAVED_DPI = 8, 6, 110, 150
 
@@ -279,7 +288,8 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         Lines are means over seeds, bars reach from the least to the greatest.
     """
     sets, methods = list(table["data"].unique()), list(table["method"].unique())
-    colours = dict(zip(methods, _WAYS, strict=False))
+    spare = iter([colour for colour in _WAYS if colour not in map(_OF_METHODS.get, methods)])
+    colours = {method: _OF_METHODS.get(method) or next(spare) for method in methods}
     figure, axes = plt.subplots(
         1, len(sets), figsize=(7, 3.3), sharey=True, squeeze=False, layout="constrained", dpi=_DPI
     )

@@ -184,6 +184,22 @@ def test_labels_needed_has_a_line_for_each_way_to_learn():
     assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2
 
 
+def test_a_way_to_learn_has_one_colour_whatever_stands_beside_it():
+    def colour(*methods):
+        rows = [{"data": "emps", "method": m, "n": 1, "seed": seed, "iou": 0.5} for m in methods for seed in (1, 2)]
+        found = {
+            c.get_label(): c.lines[0].get_color() for c in figures.labels_needed(pd.DataFrame(rows)).axes[0].containers
+        }
+        assert len(set(found.values())) == len(methods)
+        return found["imagenet, frozen"]
+
+    assert (
+        colour("imagenet, frozen")
+        == colour("a", "bundled, frozen", "imagenet, frozen")
+        == colour(*"abcdef", "imagenet, frozen")
+    )
+
+
 def test_label_errors_begin_at_exact_labels_and_end_at_the_strongest():
     rows = [
         {"way": way, "strength": strength, "seed": seed, "encoder": encoder, "data": data, "teacher": teacher}

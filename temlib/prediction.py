@@ -85,7 +85,8 @@ def predict(network: Network, images: np.ndarray, tile: int = 1024) -> np.ndarra
         raise ValueError(f"tile={tile} leaves no core between its margins; pass at least {2 * MARGIN + STRIDE}")
     n, height, width = images.shape
     pad = [(0, 0), (0, -height % STRIDE), (0, -width % STRIDE)]
-    padded = np.pad(images, pad, mode="symmetric").astype(np.float32, copy=False)
+    padded = np.pad(images, pad, mode="symmetric") if np.any(pad) else images
+    padded = padded.astype(np.float32, copy=False)
     rows, columns = (_spans(edge, tile) for edge in padded.shape[1:])
     result = np.empty(0)
     for top, bottom, *row in rows:

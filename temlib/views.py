@@ -157,7 +157,8 @@ def resize(image: np.ndarray, shape: tuple[int, int], box: Box | None = None) ->
         return image.astype(np.float32, copy=False)
     if image.ndim == 2:
         return _take(_picture(image), shape, box)
-    return np.stack([_take(_picture(image[..., n]), shape, box) for n in range(image.shape[-1])], axis=-1)
+    maps = [_take(_picture(image[..., n]), shape, box) for n in range(image.shape[-1])]
+    return maps[0][..., None] if len(maps) == 1 else np.stack(maps, axis=-1)
 
 
 def _picture(image: np.ndarray) -> Image.Image:

@@ -96,8 +96,8 @@ def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
     done = Results(TABLE, ("network", "source", "seed"))
     for network in NETWORKS:
-        for seed in mixing.SEEDS:
-            for source in SOURCES:
+        for source in SOURCES:
+            for seed in mixing.SEEDS:
                 if done.has(network, source, seed):
                     continue
                 start = time.perf_counter()

@@ -47,7 +47,7 @@ CELLS = (  # what matters most first
     ("simulated", (0, 1, 5, 20), FIRST),
     ("emps", (2, 10, 50), FIRST),
     ("emps", (1, 5, 20), SCRATCH),
-    ("simulated", (5, 20), SCRATCH),
+    ("simulated", (20,), SCRATCH),
 )
 VIEWS, EPOCHS = 120, 10
 TABLE = MEASURED / "labels.csv"

@@ -339,6 +339,15 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     scratch = labels["random, all learns", 20]
     worth = labels["imagenet, frozen", 20] - scratch
     assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook
+    gains = [labels["imagenet, frozen", n] - labels["bundled, adapted", 0] for n in (10, 50, 100)]
+    assert "without any; ten gain {:.2f}, fifty {:.2f}, a hundred {:.2f}**".format(*gains) in notebook
+    assert abs(labels["imagenet, frozen", 5] - labels["bundled, adapted", 0]) < 0.005
+    by_seed = pd.read_csv(MEASURED / "labels.csv").query("data == 'emps'").pivot_table("iou", "method", ["n", "seed"])
+    frozen, alone = by_seed.loc["imagenet, frozen"], by_seed.loc["bundled, adapted", 0].mean()
+    assert (by_seed.loc["pixel classifier"] < frozen).drop(0).all()
+    assert (by_seed.loc["imagenet, fine-tuned"] < frozen)[[10, 50]].all()
+    assert (by_seed.loc["bundled, adapted"] < alone + 0.001)[[1, 2]].all()
+    assert all(-0.01 < labels["bundled, adapted", n] - alone < 0 for n in (5, 10, 20))
     gains = [alike["bundled, adapted", n] - alike["bundled, adapted", 0] for n in (1, 20)]
     assert "the bundled network is adapted, gains {:.2f}, twenty gain {:.2f}**".format(*gains) in notebook
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")

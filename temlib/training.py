@@ -55,6 +55,7 @@ def train_segmenter(
     views: int = 8,
     epochs: int = 12,
     decoders: int = 3,
+    fine_tune: bool = False,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     cache_memory: int | None = None,
@@ -92,6 +93,10 @@ def train_segmenter(
     decoders : int
         How many are trained on the same features, from different first weights; what they say is
         averaged.
+    fine_tune : bool
+        Let the upper layers of the encoder learn afterwards, as :func:`fine_tune` does by default. Where
+        there is no ``validation``, every fifth micrograph is held back from all learning, and says
+        which state is given.
     cache_memory : int, optional
         Bytes that the encoder's features may take in memory, by default a quarter of what is free;
         beyond, they lie in a temporary file.
@@ -110,7 +115,7 @@ def train_segmenter(
     Raises
     ------
     ValueError
-        When images and masks do not belong together.
+        When images and masks do not belong together, or there is one alone and it cannot be held back.
     WeightsError
         When the encoder weights are out of reach.
     SegmenterError
@@ -119,6 +124,9 @@ def train_segmenter(
     start_keras()
 
     _check(images, masks, window)
+    deciding = validation
+    if fine_tune and deciding is None:
+        (images, masks), deciding = _held_back(images, masks)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
     channels = [output.shape[-1] for output in encoder.outputs]
@@ -155,7 +163,19 @@ def train_segmenter(
             progress,
             kept,
         )
-    return segmenter
+    if not fine_tune or deciding is None:
+        return segmenter
+    return _fine_tune(
+        segmenter,
+        images,
+        masks,
+        validation=deciding,
+        window=window,
+        augmentation=augmentation,
+        batch_size=batch_size,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def adapt(
@@ -333,6 +353,22 @@ def fine_tune(
     model.set_weights(best_weights)
     model.trainable = False
     return replace(tuned, runtime=segmenter.runtime, _network=None)
+
+
+_fine_tune = fine_tune  # train_segmenter has an argument of this name
+
+
+def _held_back(images: Sequence[Any], masks: Sequence[Any], every: int = 5) -> tuple[Labelled, Labelled]:
+    """Split into what is learned from, and every fifth, the first among them."""
+    if len(images) < 2:
+        raise ValueError("fine_tune needs a second micrograph to be held back; pass one more, or validation")
+    numbers = range(len(images))
+    learned, held = [i for i in numbers if i % every], numbers[::every]
+
+    def some(chosen: Sequence[int]) -> Labelled:
+        return [images[i] for i in chosen], [masks[i] for i in chosen]
+
+    return some(learned), some(held)
 
 
 def _copy_of(segmenter: Segmenter) -> Segmenter:

@@ -259,6 +259,28 @@ def test_fine_tuning_gives_the_best_on_validation_and_leaves_the_given_one_alone
         np.testing.assert_array_equal(a, b)
 
 
+def test_training_with_fine_tuning_learns_nothing_from_what_it_holds_back(dark_discs, monkeypatch):
+    images, masks = (list(part) for part in dark_discs)
+    settings = {"weights": None, "alpha": 0.25, "views": 1, "window": 64, "seed": 3, "progress": False}
+    windows, seen, calls = training._windows, [], []
+    monkeypatch.setattr(training, "_windows", lambda *given: seen.append(given[:2]) or windows(*given))
+    monkeypatch.setattr(training, "_teach", lambda *given: None)
+    monkeypatch.setattr(training, "_fine_tune", lambda *given, **options: calls.append((given[1:], options)))
+    given = images[:2], masks[:2]
+    for validation, learned, deciding in (
+        (None, (images[1:], masks[1:]), (images[:1], masks[:1])),
+        (given, (images, masks), given),
+    ):
+        temlib.train_segmenter(images, masks, fine_tune=True, validation=validation, **settings)
+        assert seen.pop() == learned
+        labelled, options = calls.pop()
+        assert labelled == learned
+        assert options["validation"] == deciding
+        assert (options["window"], options["seed"]) == (64, 3)
+    with pytest.raises(ValueError, match="needs a second micrograph"):
+        temlib.train_segmenter(images[:1], masks[:1], fine_tune=True, **settings)
+
+
 def test_stages_unfreeze_from_the_deepest_up_and_never_batch_normalisation(trained):
     import keras
 

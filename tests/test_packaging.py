@@ -265,14 +265,31 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     assert f"there give {own['simulated']} on the test micrographs of `simulated` and {own['emps']} on" in readme
     tl = spread(pd.read_csv(MEASURED / "seeds.csv").rename(columns={"TL": "iou"}), "run")
     assert f"TL has {tl['simulated-bundled']} and {tl['emps-bundled']} with the bundled encoder" in readme
-    baselines = pd.read_csv(MEASURED / "baselines.csv").query("network.str.endswith('frozen')")
+    baselines = pd.read_csv(MEASURED / "baselines.csv")
     each = spread(baselines, "source", "network")
     assert (baselines.groupby(["source", "network"])["seed"].nunique() == 3).all()
     hand, both = (each[source] for source in ("20 hand labels", "ML labels and synthetic"))
-    words = "score {} on ImageNet's frozen encoder, {} on the bundled one, and {} on one that knows nothing;"
+    words = "score {} on ImageNet's frozen encoder, {} on the bundled one, and {} on one that knows nothing."
     frozen = [f"{encoder}, frozen" for encoder in ("imagenet", "bundled", "random")]
     assert words.format(*hand[frozen]) in readme
-    assert "synthetic micrographs together {}, {} and {} (`tests".format(*both[frozen]) in readme
+    assert f"from random weights, reaches {hand['classic U-Net']}, our own network" in readme
+    assert f"learning from random weights, {hand['random, all learns']}, in six times the time" in readme
+    assert (
+        "micrographs it is {}, {} and {}, and {} for the classic U-Net".format(*both[[*frozen, "classic U-Net"]])
+        in readme
+    )
+    by_seed = baselines.pivot_table("iou", ["source", "seed"], "network")
+    ahead = by_seed["imagenet, frozen"] > by_seed["classic U-Net"]
+    assert ahead.groupby("source").sum().to_dict() == {"20 hand labels": 3, "ML labels and synthetic": 2}
+    assert (by_seed.idxmin(axis=1) == "random, frozen").all()
+    by_hand, mixed = by_seed.loc["20 hand labels"], by_seed.loc["ML labels and synthetic"]
+    from_nothing = by_seed.columns[by_seed.columns.str.contains("random|classic")]
+    assert (by_hand["bundled, frozen"] > by_hand[from_nothing].max(axis=1)).all()
+    assert (mixed["bundled, adapted"] > mixed["bundled, frozen"]).all()
+    assert [(s["imagenet, fine-tuned"] > s["imagenet, frozen"]).sum() for s in (by_hand, mixed)] == [0, 1]
+    seconds = baselines.groupby("network")["seconds"].mean()
+    assert 5.5 < seconds["classic U-Net"] / seconds["imagenet, frozen"] < 7
+    assert 5.5 < seconds["random, all learns"] / seconds["imagenet, frozen"] < 7
     mixing = pd.read_csv(MEASURED / "mixing.csv")
     ways = spread(mixing, "way")
     assert (mixing.groupby("way")["seed"].nunique() == 3).all()

@@ -319,6 +319,33 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     assert ((tuned.loc["missed particles", 0.6] < 0).groupby("data").sum() == 2).all()
 
 
+def test_what_is_said_of_fine_tuning_is_what_was_measured():
+    import pandas as pd
+
+    from temlib.runs import MEASURED
+
+    tuned = pd.read_csv(MEASURED / "fine_tuning.csv")
+    assert (tuned.groupby(["data", "method", "n"])["seed"].nunique() == 3).all()
+    extracted = pd.read_csv(MEASURED / "labels.csv").query("method.str.startswith('bundled')")
+    iou = pd.concat([tuned, extracted]).pivot_table("iou", ["data", "n", "seed"], "method").drop(0, level="n").dropna()
+    adapted, frozen = iou["bundled, adapted"], iou["bundled, frozen"]
+    alone, after = iou["bundled, fine-tuned"], iou["bundled, frozen and fine-tuned"]
+    assert (adapted > pd.concat([alone, after], axis=1).max(axis=1))["simulated"].all()
+    assert (adapted > alone)["emps"][[20, 100]].all()
+    assert abs((adapted - alone)["emps"][5].mean()) < 0.01
+    gain = (after - frozen).round(4)
+    assert (gain["emps", 5] > 0).all()
+    assert (adapted > after)["emps", 5].all()
+    means = gain.groupby(["data", "n"]).mean()
+    assert (means.drop(("emps", 5)) < 0.001).all()
+    notebook = _prose("04_train_mobilenet_unet")
+    assert f"fine-tuning gains {means['emps', 5]:.2f} with five labels of `emps`" in notebook
+    assert f"and once it lost {-gain.min():.2f}." in notebook
+    took = (tuned["seconds"] - tuned["frozen_seconds"]).groupby(tuned["method"]).agg(["min", "max"])
+    assert took["min"].min() > 15
+    assert took["max"].max() < 75
+
+
 def _prose(notebook: str) -> str:
     """Give the prose of a notebook, in one line."""
     cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
@@ -356,6 +383,7 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     scratch = labels["random, all learns", 20]
     worth = labels["imagenet, frozen", 20] - scratch
     assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook
+    assert f"from random weights has {alike['random, all learns', 20]:.2f} then" in notebook
     gains = [labels["imagenet, frozen", n] - labels["bundled, adapted", 0] for n in (10, 50, 100)]
     assert "without any; ten gain {:.2f}, fifty {:.2f}, a hundred {:.2f}**".format(*gains) in notebook
     assert abs(labels["imagenet, frozen", 5] - labels["bundled, adapted", 0]) < 0.005

@@ -46,8 +46,8 @@ CELLS = (  # what matters most first
     ("emps", (0, 1, 5, 20, 100), FIRST),
     ("simulated", (0, 1, 5, 20), FIRST),
     ("emps", (2, 10, 50), FIRST),
-    ("emps", (1, 5, 20), SCRATCH),
     ("simulated", (20,), SCRATCH),
+    ("emps", (20,), SCRATCH),
 )
 VIEWS, EPOCHS = 120, 10
 TABLE = MEASURED / "labels.csv"

@@ -3,7 +3,7 @@
 Each seed draws the labelled micrographs anew, from the training split; scored are all micrographs of
 the validation split (no article in both). The number of epochs was fixed beforehand, no label is used for
 stopping, and all that learn see 120 views, and two of each micrograph at the least: 200 for a hundred
-labels. To fit the hours: one decoder, three of the numbers on simulated, and few from random weights.
+labels. To fit the hours: one decoder, three of the numbers on simulated, one (20) from random weights.
 
 - ``pixel classifier``: temlib.labels, on 1000 pixels of each class of each labelled micrograph;
 - ``bundled, adapted``: the bundled segmenter and ``segmenter.adapt``; with 0 labels as it comes;

@@ -279,6 +279,20 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
         in readme
     )
     by_seed = baselines.pivot_table("iou", ["source", "seed"], "network")
+    mean, notebook = (
+        baselines.groupby(["source", "network"])["iou"].mean().unstack("source"),
+        _prose("04_train_mobilenet_unet"),
+    )
+    frozen_one, classic, ours = ("imagenet, frozen", "classic U-Net", "random, all learns")
+    by_hand, mixed = mean["20 hand labels"], mean["ML labels and synthetic"]
+    assert f"encoder {by_hand[frozen_one]:.2f}, from random weights {by_hand[classic]:.2f}, the classic" in notebook
+    assert f"{by_hand[classic]:.2f}" == f"{by_hand[ours]:.2f}"
+    words = (
+        f"it is {mixed[frozen_one]:.2f} against {mixed[classic]:.2f} of the classic U-Net and {mixed[ours]:.2f} of ours"
+    )
+    assert words in notebook
+    worst = by_seed.loc["ML labels and synthetic", 1]
+    assert f"a little better ({worst[classic]:.2f} against {worst[frozen_one]:.2f})" in notebook
     ahead = by_seed["imagenet, frozen"] > by_seed["classic U-Net"]
     assert ahead.groupby("source").sum().to_dict() == {"20 hand labels": 3, "ML labels and synthetic": 2}
     assert (by_seed.idxmin(axis=1) == "random, frozen").all()

@@ -89,8 +89,6 @@ def fingerprint(images: Iterable[Any], masks: Iterable[Any], weights: Iterable[n
 
 def _variables(learners: Sequence[keras.Model]) -> dict[str, Any]:
     """Name all that changes in training: weights, and what the optimiser remembers."""
-    for learner in learners:
-        learner.optimizer.build(learner.trainable_variables)
     return {
         f"{i}_{j}": variable
         for i, learner in enumerate(learners)

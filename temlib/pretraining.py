@@ -35,7 +35,7 @@ from temlib.particles import separate_particles
 from temlib.progress import progress_bar
 from temlib.scores import iou, particle_f1
 from temlib.segmentation import Segmenter, load_segmenter
-from temlib.training import cross_entropy_and_dice
+from temlib.training import compile_for_training, cross_entropy_and_dice
 from temlib.trust import DOUBTFUL, Trust, agreement, contradiction
 from temlib.views import Augmentation, change_grey, scale_for, truth_maps, views
 from temlib.writing import write_atomically, write_table, write_text
@@ -188,8 +188,7 @@ def network(recipe: Recipe) -> tuple[keras.Model, keras.Model, keras.Model]:
     decoder = unet.decoder([o.shape[-1] for o in encoder.outputs], recipe.widths, seed=recipe.seed, name="decoder_0")
     image = keras.Input((None, None, 1))
     learner = keras.Model(image, decoder(encoder(keras.layers.Concatenate()([image] * 3))))
-    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
-    learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    compile_for_training(learner, recipe.learning_rate, recipe.steps)
     return encoder, decoder, learner
 
 

@@ -250,11 +250,9 @@ def _teach(
     In one graph they would take a sixth less time, but TensorFlow then gives other bytes each time.
     """
     keras = start_keras()
-    steps = epochs * -(-len(truth) // batch_size)
     learners = [keras.Model(decoder.inputs, decoder.outputs) for decoder in team]  # saved without optimiser
     for learner in learners:
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-        learner.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+        compile_for_training(learner, learning_rate, epochs * -(-len(truth) // batch_size))
     done = checkpoint.restore(learners) if checkpoint else []
     segmenter.history += done
     rng = np.random.default_rng(seed)
@@ -323,8 +321,6 @@ def fine_tune(
     ValueError
         When images and masks do not belong together, or a stage names no layer.
     """
-    keras = start_keras()
-
     _check(images, masks, window)
     tuned = _copy_of(segmenter)
     model, history = tuned.model, tuned.history
@@ -336,8 +332,7 @@ def fine_tune(
     with progress_bar(show=progress, total=len(stages) * epochs, desc="fine-tuning") as bar:
         for stage, first in enumerate(stages, start=1):
             _unfreeze(model, first)
-            rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-            model.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+            compile_for_training(model, learning_rate, steps)
             for epoch in range(epochs):
                 options = (factors, views, window, segmenter.levels, augmentation, next(seeds))
                 windows, truth = _windows(images, masks, *options)
@@ -391,6 +386,17 @@ def _unfreeze(model: keras.Model, first: str) -> None:
         for layer in part.layers:
             learns = part is not encoder or names.index(layer.name) >= names.index(first)
             layer.trainable = learns and not isinstance(layer, keras.layers.BatchNormalization)
+
+
+def compile_for_training(model: keras.Model, learning_rate: float, steps: int) -> None:
+    """Give a model our loss, and Adam with a learning rate that falls to zero as a cosine over its steps.
+
+    Were the optimiser built by the first step, TensorFlow would trace that step twice: half of a short training.
+    """
+    keras = start_keras()
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    model.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
 
 
 def cross_entropy_and_dice(truth: Any, predicted: Any) -> Any:

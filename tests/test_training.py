@@ -24,6 +24,7 @@ QUICK = {
     "batch_size": 4,
     "progress": False,
 }
+ONE = QUICK | {"decoders": 1}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_encoder_does_not_change_in_training(trained):
 
 def test_same_seed_same_segmenter(dark_discs):
     images, masks = dark_discs
-    runs = [temlib.train_segmenter(images[:1], masks[:1], epochs=2, seed=s, **QUICK) for s in (5, 5, 6)]
+    runs = [temlib.train_segmenter(images[:1], masks[:1], epochs=2, seed=s, **ONE) for s in (5, 5, 6)]
     first, again, other = (run.probability(images[1].data) for run in runs)
     np.testing.assert_allclose(first, again, atol=1e-4)
     assert np.abs(first - other).max() > 1e-3
@@ -236,11 +237,11 @@ def test_what_is_no_scale_is_refused(trained, dark_discs):
 
 def test_a_segmenter_knows_the_sizes_that_it_was_trained_at(dark_discs):
     images, masks = dark_discs
-    first = temlib.train_segmenter(images[:1], masks[:1], epochs=1, **QUICK)
+    first = temlib.train_segmenter(images[:1], masks[:1], epochs=1, **ONE)
     scale = scale_for(masks[0], 24)
     assert first.particle_size == 24
     assert first.pixel_size_nm == pytest.approx(0.5 / scale)
-    unknown = temlib.train_segmenter([images[0].data], masks[:1], epochs=1, **QUICK)
+    unknown = temlib.train_segmenter([images[0].data], masks[:1], epochs=1, **ONE)
     assert unknown.pixel_size_nm is None
 
 
@@ -321,9 +322,24 @@ def test_the_loss_of_history_is_the_mean_over_an_epoch(dark_discs, monkeypatch):
     assert segmenter.history[0]["loss"] == pytest.approx(np.mean(seen))
 
 
+def test_a_step_of_training_is_traced_once(monkeypatch):
+    import keras
+
+    traced, real = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda *a, **k: traced.append(1) or real(*a, **k))
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, activation="sigmoid")(image))
+    training.compile_for_training(model, 1e-3, steps=2)
+    before = model.get_weights()[0]
+    for _ in range(2):
+        model.train_on_batch(np.ones((1, 4, 4, 1)), np.zeros((1, 4, 4, 2)))
+    assert traced == [1]
+    assert (model.get_weights()[0] != before).any()
+
+
 def test_training_goes_on_when_features_lie_in_a_file(dark_discs):
     images, masks = dark_discs
-    runs = [temlib.train_segmenter(images[:2], masks[:2], epochs=2, cache_memory=m, **QUICK) for m in (None, 0)]
+    runs = [temlib.train_segmenter(images[:2], masks[:2], epochs=2, cache_memory=m, **ONE) for m in (None, 0)]
     np.testing.assert_allclose(*(run.probability(images[3].data) for run in runs), atol=1e-3)
 
 
@@ -348,7 +364,7 @@ def test_images_of_any_kind_train_together_and_in_silence(dark_discs):
         dark_discs[0][0],
     ]
     masks = [images[0] > 128, micrograph((images[1].data > 0).astype(np.uint8)), dark_discs[1][0]]
-    segmenter = temlib.train_segmenter(images, masks, epochs=1, **QUICK)
+    segmenter = temlib.train_segmenter(images, masks, epochs=1, **ONE)
     assert segmenter(images[0]).shape == (40, 70)
 
 

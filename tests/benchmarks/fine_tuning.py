@@ -1,16 +1,20 @@
 """When is fine-tuning worth its time? The bundled network's encoder, frozen or not, after 5 to 100 labels.
 
-Each seed draws the labelled micrographs anew, from the training split; scored are all micrographs of
-the validation split (no article in both). A fifth of the labels is held back, and says which state of
-fine-tuning is given back, the start among them. As many views as in ``labels``, whose rows "bundled,
-frozen" (feature extraction: a new decoder on the frozen encoder, all labels) and "bundled, adapted"
-(its own decoders go on learning) are what these are compared with.
+On emps each seed has one of three folds over the articles of the training and validation micrographs:
+labelled micrographs are drawn from the other articles, all of its own are scored. On simulated each seed
+draws the labelled ones from the training split; the validation split is scored. The test splits are not
+touched. As many views and epochs as in ``labels``.
 
-- ``bundled, fine-tuned``: the bundled segmenter as it comes, then its three decoders and the encoder's
-  upper layers learn, stage by stage;
-- ``bundled, frozen and fine-tuned``: feature extraction with a new decoder (``frozen_seconds``), then fine-tuning.
+- ``bundled, adapted``: the bundled segmenter's three decoders go on learning; with 0 labels as it comes;
+- ``bundled, frozen``: feature extraction, a new decoder on the frozen encoder;
+- ``bundled, fine-tuned``: the bundled segmenter, then its decoders and the encoder's upper layers learn,
+  stage by stage;
+- ``bundled, frozen and fine-tuned``: feature extraction (``frozen_seconds``), then fine-tuning.
 
-Needs TEMLIB_DATA (or a network); three quarters of an hour on one core. Writes
+Fine-tuning does not learn from a fifth of the labels, which says which of its states is given back, the
+start (``stage`` 0) among them; the others learn from all.
+
+Needs TEMLIB_DATA (or a network); an hour and a half on one core. Writes
 temlib/data/measured/fine_tuning.csv, one row for each cell; what is there already is not done again.
 
     python -m tests.benchmarks.fine_tuning
@@ -22,14 +26,36 @@ import numpy as np
 import pandas as pd
 
 import temlib
+from temlib import datasets
 from temlib.runs import MEASURED
 from temlib.scores import iou
-from tests.benchmarks import labels
+from tests.benchmarks import labels, mixing
 from tests.benchmarks.resumable import Results
 
-CELLS = (("emps", (5, 20, 100)), ("simulated", (5, 20)))
-METHODS = ("bundled, fine-tuned", "bundled, frozen and fine-tuned")
+NUMBERS = {"emps": (0, 5, 20, 100), "simulated": (0, 5, 20)}
+ADAPTED, FROZEN, TUNED, BOTH = METHODS = (
+    "bundled, adapted",
+    "bundled, frozen",
+    "bundled, fine-tuned",
+    "bundled, frozen and fine-tuned",
+)
 TABLE = MEASURED / "fine_tuning.csv"
+
+
+def names(data: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Name the micrographs to learn from, the first drawn first, and those to score."""
+    if data == "emps":
+        known, scored = mixing.fold(seed)
+    else:
+        table = datasets.table(data)
+        known, scored = (table.query("split == @split")["name"].to_numpy() for split in ("train", "validation"))
+    return np.random.default_rng([seed, 7]).permutation(known), scored
+
+
+def loaded(data: str, chosen: np.ndarray) -> labels.Labelled:
+    """Give images and labels."""
+    drawn = datasets.load(data, list(chosen))
+    return [m.image for m in drawn], [m.labels for m in drawn]
 
 
 def held_back(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]:
@@ -38,16 +64,22 @@ def held_back(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]
     return tuple([part[where] for part in pairs] for where in (slice(count, None), slice(count)))
 
 
-def learn(method: str, data: str, n: int, seed: int) -> tuple[temlib.Segmenter, float]:
-    """Give what has learned, and the seconds before fine-tuning."""
-    (images, masks), deciding = held_back(labels.pairs(data, "train", n, seed))
-    start, begin = temlib.load_segmenter(), time.perf_counter()
-    if method == METHODS[1]:
-        settings = {"views": labels.views(len(images)), "epochs": labels.EPOCHS, "decoders": 1, "progress": False}
-        start = temlib.train_segmenter(images, masks, weights="bundled", seed=seed, **settings)
+def learn(method: str, pairs: labels.Labelled, seed: int) -> tuple[temlib.Segmenter, float]:
+    """Give what has learned, and the seconds of feature extraction."""
+    deciding = None
+    if method in (TUNED, BOTH):
+        pairs, deciding = held_back(pairs)
+    segmenter, begin = temlib.load_segmenter(), time.perf_counter()
+    options = {"seed": seed, "progress": False}
+    n = len(pairs[0])
+    if method in (FROZEN, BOTH):
+        options_of_frozen = {"views": labels.views(n), "epochs": labels.EPOCHS, "decoders": 1}
+        segmenter = temlib.train_segmenter(*pairs, weights="bundled", **options_of_frozen, **options)
     before = time.perf_counter() - begin
-    settings = {"views": -(-labels.views(len(images)) // 4), "seed": seed, "progress": False}
-    segmenter = temlib.fine_tune(start, images, masks, validation=deciding, **settings)
+    if method == ADAPTED and n:
+        segmenter = segmenter.adapt(*pairs, views=labels.views(n), **options)
+    if deciding:
+        segmenter = temlib.fine_tune(segmenter, *pairs, validation=deciding, views=-(-labels.views(n) // 4), **options)
     segmenter.trust = None  # no warnings
     return segmenter, before
 
@@ -55,32 +87,37 @@ def learn(method: str, data: str, n: int, seed: int) -> tuple[temlib.Segmenter, 
 def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
     done = Results(TABLE, ("data", "method", "n", "seed"))
-    scored = {data: labels.pairs(data, "validation") for data, _ in CELLS}
-    for seed in labels.SEEDS:
-        for data, numbers in CELLS:
-            for n in numbers:
-                for method in METHODS:
-                    if done.has(data, method, n, seed):
-                        continue
-                    start = time.perf_counter()
-                    segmenter, before = learn(method, data, n, seed)
-                    seconds = time.perf_counter() - start
-                    scores = [iou(segmenter(image), mask) for image, mask in zip(*scored[data], strict=True)]
-                    states = [state for state in segmenter.history if "stage" in state]
-                    best = max(states, key=lambda state: state["validation_iou"])
-                    row = {"data": data, "method": method, "n": n, "seed": seed, "seconds": seconds}
-                    row |= {"frozen_seconds": before, "stage": best["stage"]}
-                    done.add([row | {"iou": np.mean(scores), "median_iou": np.median(scores)}])
-                    print(row, f"{np.mean(scores):.3f}", flush=True)
+    for data, seed in [(data, seed) for data in NUMBERS for seed in labels.SEEDS]:
+        known, of_others = names(data, seed)
+        scored = loaded(data, of_others)
+        for n, method in cells(data):
+            if done.has(data, method, n, seed):
+                continue
+            start = time.perf_counter()
+            segmenter, before = learn(method, loaded(data, known[:n]), seed)
+            row = {"data": data, "method": method, "n": n, "seed": seed, "seconds": time.perf_counter() - start}
+            row |= {"frozen_seconds": before, "stage": stage(segmenter)}
+            scores = [iou(segmenter(image), mask) for image, mask in zip(*scored, strict=True)]
+            done.add([row | {"iou": np.mean(scores), "median_iou": np.median(scores)}])
+            print(row, f"{np.mean(scores):.3f}", flush=True)
     print(summary(done.table).to_string())
 
 
+def cells(data: str) -> list[tuple[int, str]]:
+    """List numbers of labels and ways."""
+    return [(n, method) for n in NUMBERS[data] for method in (METHODS if n else (ADAPTED,))]
+
+
+def stage(segmenter: temlib.Segmenter) -> int:
+    """Say after which stage of fine-tuning it was best; 0 is the start."""
+    states = [state for state in segmenter.history or () if "stage" in state]
+    return max(states, key=lambda state: state["validation_iou"])["stage"] if states else 0
+
+
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Give mean IoU over seeds and its range, beside the ways of ``labels`` that leave the encoder as it is."""
-    others = pd.read_csv(labels.TABLE).query("method in ('bundled, frozen', 'bundled, adapted')")
-    all_of_them = pd.concat([others, table])
-    cells = all_of_them[all_of_them["n"].isin(table["n"].unique())].groupby(["data", "n", "method"])["iou"]
-    return cells.agg(["mean", "min", "max"]).round(3)
+    """Give mean IoU over seeds and its range, and mean seconds."""
+    cells = table.groupby(["data", "n", "method"], sort=False)
+    return cells["iou"].agg(["mean", "min", "max"]).round(3).assign(seconds=cells["seconds"].mean().round())
 
 
 if __name__ == "__main__":

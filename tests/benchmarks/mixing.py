@@ -68,13 +68,19 @@ Pairs = tuple[list, list]
 @lru_cache(maxsize=1)
 def drawn(seed: int) -> tuple[list[datasets.Annotated], list[datasets.Annotated]]:
     """Draw the micrographs of a seed to learn from, and those of other articles to score."""
-    known = datasets.table("emps").query("split != 'test'").reset_index(drop=True)
-    folds = list(GroupKFold(len(SEEDS), shuffle=True, random_state=2023).split(known, groups=known["group"]))
     rng = np.random.default_rng([2023, seed])
     return tuple(
-        datasets.load("emps", list(known["name"].to_numpy()[rng.choice(rows, n, replace=False)]))
-        for rows, n in zip(folds[SEEDS.index(seed)], (LABELLED, SCORED), strict=True)
+        datasets.load("emps", list(names[rng.choice(len(names), n, replace=False)]))
+        for names, n in zip(fold(seed), (LABELLED, SCORED), strict=True)
     )
+
+
+def fold(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Name the micrographs of a seed to learn from, and those of other articles; none is of the test split."""
+    known = datasets.table("emps").query("split != 'test'").reset_index(drop=True)
+    folds = list(GroupKFold(len(SEEDS), shuffle=True, random_state=2023).split(known, groups=known["group"]))
+    names = known["name"].to_numpy()
+    return tuple(names[rows] for rows in folds[SEEDS.index(seed)])
 
 
 @lru_cache(maxsize=1)

@@ -95,15 +95,14 @@ def train(
     """
     import numpy as np
 
-    from temlib.training import cross_entropy_and_dice
+    from temlib.training import compile_for_training
 
     rng = np.random.default_rng(0)
     compiled = False
     for epoch in range(epochs):
         grey, truth = views(epoch)
         if not compiled:
-            decay = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(grey) // 8))
-            model.compile(keras.optimizers.Adam(decay), loss=cross_entropy_and_dice, jit_compile=False)
+            compile_for_training(model, rate, epochs * -(-len(grey) // 8))
             compiled = True
         for batch in np.array_split(rng.permutation(len(grey)), -(-len(grey) // 8)):
             model.train_on_batch(grey[batch], truth[batch])

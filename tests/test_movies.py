@@ -281,7 +281,7 @@ COMMAND = "import sys; from temlib import cli, movies; movies._PIXELS = 1; sys.e
 def test_killed_for_good_it_goes_on(workers, tmp_path):
     """kill -9, five times in a row, at random points; with workers, the whole group of processes."""
     rng = random.Random(0)
-    movie = save_movie(tmp_path / "movie.zspy", frames=48, shape=(128, 160), chunk=1)
+    movie = save_movie(tmp_path / "movie.zspy", frames=96, shape=(128, 160), chunk=1)
 
     def start(out, workers="1"):
         arguments = ["segment", str(movie), "--out", str(out), "--workers", workers]
@@ -296,7 +296,7 @@ def test_killed_for_good_it_goes_on(workers, tmp_path):
         while len(list(done.glob("*.json"))) < enough:
             assert process.poll() is None
             time.sleep(0.01)
-        time.sleep(rng.random() / 5)
+        time.sleep(rng.random() / 20)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not out.exists(), kills

@@ -81,6 +81,7 @@ _OF_METHODS = {  # the same in each figure
     "random, all learns": _WAYS[5],
     "bundled, fine-tuned": _WAYS[6],
     "bundled, frozen and fine-tuned": _WAYS[4],
+    "bundled, adapted and fine-tuned": _WAYS[5],
 }
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
 _FONT, _SMALL, _DPI, _SAVED_DPI = 8, 6, 110, 150
@@ -285,8 +286,8 @@ def labels_needed(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        What ``tests/benchmarks/labels.py`` measured: ``data``, ``method``, ``n``, ``seed`` and ``iou``.
-        Lines are means over seeds, bars reach from the least to the greatest.
+        What ``labels.py`` or ``fine_tuning.py`` of ``tests/benchmarks`` measured: ``data``, ``method``, ``n``,
+        ``seed`` and ``iou``. Lines are means over seeds, bars reach from the least to the greatest.
     """
     sets, methods = list(table["data"].unique()), list(table["method"].unique())
     spare = iter([colour for colour in _WAYS if colour not in map(_OF_METHODS.get, methods)])
@@ -307,7 +308,7 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         ax.set_xscale("log")
         ax.set_xticks(numbers, [str(n) for n in numbers], minor=False)
         ax.minorticks_off()
-    _name_panels(figure, sets, "labelled micrographs", "mean IoU on validation")
+    _name_panels(figure, sets, "labelled micrographs", "mean IoU on held-out micrographs")
     return figure
 
 

@@ -199,3 +199,14 @@ def test_committed_notebook_5_shows_the_committed_scores():
     text = json.dumps([cell.outputs for cell in code_cells(read(NOTEBOOKS[4]))])
     assert f"TL is better than ML on {better} of {len(scores)} test micrographs" in text
     assert len(scores) == 11
+
+
+def test_committed_notebook_5_finds_as_many_particles_and_keeps_their_shape_better():
+    outputs = json.dumps([cell.outputs for cell in code_cells(read(NOTEBOOKS[4]))])
+    found, wrong, away = (
+        [float(value) for value in re.search(rf"{row} +([\d.]+) +([\d.]+)", outputs).groups()]
+        for row in (r"\\nfound", "circularity error, mean absolute", r"distance between outlines \[px\]")
+    )
+    assert found[1] <= found[0]
+    assert wrong[1] < wrong[0] / 2
+    assert away[1] < away[0]

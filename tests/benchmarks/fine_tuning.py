@@ -9,7 +9,8 @@ touched. As many views and epochs as in ``labels``.
 - ``bundled, frozen``: feature extraction, a new decoder on the frozen encoder;
 - ``bundled, fine-tuned``: the bundled segmenter, then its decoders and the encoder's upper layers learn,
   stage by stage;
-- ``bundled, frozen and fine-tuned``: feature extraction (``frozen_seconds``), then fine-tuning.
+- ``bundled, frozen and fine-tuned``: feature extraction (``frozen_seconds``), then fine-tuning;
+- ``bundled, adapted and fine-tuned``: as adapted (``frozen_seconds``), then fine-tuning.
 
 Fine-tuning does not learn from a fifth of the labels, which says which of its states is given back, the
 start (``stage`` 0) among them; the others learn from all.
@@ -33,11 +34,12 @@ from tests.benchmarks import labels, mixing
 from tests.benchmarks.resumable import Results
 
 NUMBERS = {"emps": (0, 5, 20, 100), "simulated": (0, 5, 20)}
-ADAPTED, FROZEN, TUNED, BOTH = METHODS = (
+METHODS = (
     "bundled, adapted",
     "bundled, frozen",
     "bundled, fine-tuned",
     "bundled, frozen and fine-tuned",
+    "bundled, adapted and fine-tuned",
 )
 TABLE = MEASURED / "fine_tuning.csv"
 
@@ -65,21 +67,21 @@ def held_back(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]
 
 
 def learn(method: str, pairs: labels.Labelled, seed: int) -> tuple[temlib.Segmenter, float]:
-    """Give what has learned, and the seconds of feature extraction."""
+    """Give what has learned, and the seconds that it learned with a frozen encoder."""
     deciding = None
-    if method in (TUNED, BOTH):
+    if "fine-tuned" in method:
         pairs, deciding = held_back(pairs)
     segmenter, begin = temlib.load_segmenter(), time.perf_counter()
     options = {"seed": seed, "progress": False}
-    n = len(pairs[0])
-    if method in (FROZEN, BOTH):
-        options_of_frozen = {"views": labels.views(n), "epochs": labels.EPOCHS, "decoders": 1}
-        segmenter = temlib.train_segmenter(*pairs, weights="bundled", **options_of_frozen, **options)
+    views = labels.views(len(pairs[0])) if pairs[0] else 0
+    if "frozen" in method:
+        settings = {"views": views, "epochs": labels.EPOCHS, "decoders": 1}
+        segmenter = temlib.train_segmenter(*pairs, weights="bundled", **settings, **options)
+    elif "adapted" in method and views:
+        segmenter = segmenter.adapt(*pairs, views=views, **options)
     before = time.perf_counter() - begin
-    if method == ADAPTED and n:
-        segmenter = segmenter.adapt(*pairs, views=labels.views(n), **options)
     if deciding:
-        segmenter = temlib.fine_tune(segmenter, *pairs, validation=deciding, views=-(-labels.views(n) // 4), **options)
+        segmenter = temlib.fine_tune(segmenter, *pairs, validation=deciding, views=-(-views // 4), **options)
     segmenter.trust = None  # no warnings
     return segmenter, before
 
@@ -105,7 +107,7 @@ def main() -> None:
 
 def cells(data: str) -> list[tuple[int, str]]:
     """List numbers of labels and ways."""
-    return [(n, method) for n in NUMBERS[data] for method in (METHODS if n else (ADAPTED,))]
+    return [(n, method) for n in NUMBERS[data] for method in (METHODS if n else METHODS[:1])]
 
 
 def stage(segmenter: temlib.Segmenter) -> int:

@@ -144,6 +144,7 @@ def test_nbval_fails_when_an_output_changes(quick_run, tmp_path):
 
 @pytest.mark.parametrize("name", ALL)
 def test_notebooks_are_committed_executed_and_clean(name):
+    assert (ROOT / "notebooks" / f"{name}.ipynb").stat().st_size < 3e6  # .ci/shrink-pictures
     notebook = read(name)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

@@ -80,8 +80,8 @@ _OF_METHODS = {  # the same in each figure
     "imagenet, fine-tuned": _WAYS[4],
     "random, all learns": _WAYS[5],
     "bundled, fine-tuned": _WAYS[6],
-    "bundled, frozen and fine-tuned": _WAYS[4],
-    "bundled, adapted and fine-tuned": _WAYS[5],
+    "bundled, frozen and fine-tuned": "#882255",
+    "bundled, adapted and fine-tuned": "#44AA99",
 }
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
 _FONT, _SMALL, _DPI, _SAVED_DPI = 8, 6, 110, 150

@@ -54,12 +54,6 @@ def names(data: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.random.default_rng([seed, 7]).permutation(known), scored
 
 
-def loaded(data: str, chosen: np.ndarray) -> labels.Labelled:
-    """Give images and labels."""
-    drawn = datasets.load(data, list(chosen))
-    return [m.image for m in drawn], [m.labels for m in drawn]
-
-
 def held_back(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]:
     """Split labels into those that are learned from, and the fifth (one at the least) that decides."""
     count = max(1, len(pairs[0]) // 5)
@@ -91,12 +85,12 @@ def main() -> None:
     done = Results(TABLE, ("data", "method", "n", "seed"))
     for data, seed in [(data, seed) for data in NUMBERS for seed in labels.SEEDS]:
         known, of_others = names(data, seed)
-        scored = loaded(data, of_others)
+        scored = labels.loaded(data, of_others)
         for n, method in cells(data):
             if done.has(data, method, n, seed):
                 continue
             start = time.perf_counter()
-            segmenter, before = learn(method, loaded(data, known[:n]), seed)
+            segmenter, before = learn(method, labels.loaded(data, known[:n]), seed)
             row = {"data": data, "method": method, "n": n, "seed": seed, "seconds": time.perf_counter() - start}
             row |= {"frozen_seconds": before, "stage": stage(segmenter)}
             scores = [iou(segmenter(image), mask) for image, mask in zip(*scored, strict=True)]
@@ -112,7 +106,7 @@ def cells(data: str) -> list[tuple[int, str]]:
 
 def stage(segmenter: temlib.Segmenter) -> int:
     """Say after which stage of fine-tuning it was best; 0 is the start."""
-    states = [state for state in segmenter.history or () if "stage" in state]
+    states = [state for state in segmenter.history if "stage" in state]
     return max(states, key=lambda state: state["validation_iou"])["stage"] if states else 0
 
 

@@ -91,6 +91,11 @@ def pairs(data: str, split: str, n: int | None = None, seed: int = 0) -> Labelle
     names = datasets.table(data).query("split == @split")["name"].to_numpy()
     if n is not None:
         names = np.random.default_rng([seed, 7]).permutation(names)[:n]
+    return loaded(data, names)
+
+
+def loaded(data: str, names: np.ndarray) -> Labelled:
+    """Give the images of some micrographs and their labels."""
     drawn = datasets.load(data, list(names))
     return [m.image for m in drawn], [m.labels for m in drawn]
 

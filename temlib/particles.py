@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 from skimage.measure import label
-from skimage.morphology import h_maxima
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import relabel_sequential, watershed
 
 from temlib.micrographs import as_array, pixel_size_of, with_axes_of
 
 __all__ = ["relative_distance", "separate_particles"]
 
-_STEPS = 100  # levels that the distance is rounded to: h_maxima is much faster on integers
+_ROUGHNESS_PX = 1.0  # of an edge drawn in pixels: what the distance falls by along a thin straight particle
+_STEPS = 100  # levels that the distance is rounded to: sorting is much faster on integers
 
 
 def separate_particles(
@@ -59,7 +60,7 @@ def separate_particles(
     array = as_array(mask_or_maps) if np.ndim(getattr(mask_or_maps, "data", mask_or_maps)) == 2 else mask_or_maps
     mask = array != 0 if array.ndim == 2 else array[..., 0] > threshold
     size = pixel_size_of(mask_or_maps) if pixel_size_nm is None else np.broadcast_to(pixel_size_nm, 2)
-    labels = _watershed(mask, relative_distance(mask), None if array.ndim == 2 else array[..., 1], depth)
+    labels = _watershed(mask, None if array.ndim == 2 else array[..., 1], depth)
     if labels.any() and (smallest > 0 or specks > 0):
         area = np.bincount(labels.ravel()) * (1 if size is None else float(size[0] * size[1]))
         diameter = np.sqrt(4 * area / np.pi)
@@ -68,18 +69,29 @@ def separate_particles(
     return with_axes_of(mask_or_maps, labels, "particles") if array.ndim == 2 else labels
 
 
-def _watershed(mask: np.ndarray, within: np.ndarray, said: np.ndarray | None, depth: float) -> np.ndarray:
-    """Cut a mask where the height falls between two maxima."""
+def _watershed(mask: np.ndarray, said: np.ndarray | None, depth: float) -> np.ndarray:
+    """Cut a mask where the height falls between two maxima, and by a pixel at least."""
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    distance = within if said is None else (said + within) / 2
-    height = np.where(mask, np.rint(_STEPS * distance), 0).astype(np.uint8)
-    summits = h_maxima(height, max(1, round(_STEPS * depth))).astype(bool) & mask
+    within, largest = _distance(mask)
+    distance = within if said is None else (np.where(said < 0, within, said) + within) / 2  # -1 is unknown
+    height = np.where(mask, np.rint(_STEPS * distance), 0).astype(np.int16)
+    fall = np.rint(_STEPS * np.maximum(depth, _ROUGHNESS_PX / largest)).astype(np.int16)
+    summits = _summits(height, np.maximum(fall, 1)) & mask
     parts = label(mask, connectivity=1)
     without = np.setdiff1d(np.arange(1, parts.max() + 1), parts[summits])
     markers = label(summits | np.isin(parts, without))
     smooth = ndimage.gaussian_filter(distance, 1)  # the plateaus of a map made from half its resolution
     return watershed(-smooth, markers, mask=mask).astype(np.int32)
+
+
+def _summits(height: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Mark the maxima that stand so much above every way to a higher one, each with all of its plateau.
+
+    Regional maxima of the reconstruction, and not ``skimage.morphology.h_maxima``: that gives every pixel
+    which stands high enough above it, so equal summits on one ridge come apart.
+    """
+    return local_maxima(reconstruction(np.maximum(height - fall, 0), height).astype(np.int16))
 
 
 def _typical(diameters: np.ndarray) -> float:
@@ -101,9 +113,14 @@ def relative_distance(mask: np.ndarray) -> np.ndarray:
     -------
     float64 array of the same shape, in [0, 1]; 0 is background
     """
+    return _distance(mask)[0]
+
+
+def _distance(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give :func:`relative_distance`, and the largest distance [px] in each pixel's part."""
     if mask.all():
-        return np.ones(mask.shape)
+        return np.ones(mask.shape), np.full(mask.shape, np.inf)
     parts = label(mask, connectivity=1)
     distance = ndimage.distance_transform_edt(mask)
-    largest = np.maximum(ndimage.maximum(distance, parts, np.arange(parts.max() + 1)), 1)
-    return distance / largest[parts]
+    largest = np.maximum(ndimage.maximum(distance, parts, np.arange(parts.max() + 1)), 1)[parts]
+    return distance / largest, largest

@@ -106,3 +106,51 @@ def test_f1_counts_pairs_that_overlap_by_more_than_half(found, f1):
     assert particle_f1(np.zeros((1, 5), int), np.zeros((1, 5), int)) == 1
     with pytest.raises(ValueError, match="cannot be scored"):
         particle_f1(np.zeros((2, 2), int), np.zeros((1, 5), int))
+
+
+def _shape(kind: str, angle: float, size: float) -> np.ndarray:
+    """Draw one solid, or hollow, particle at an angle; ``size`` is half of its length."""
+    y, x = np.mgrid[:200, :200] - 99.5
+    u = x * np.cos(angle) + y * np.sin(angle)
+    v = y * np.cos(angle) - x * np.sin(angle)
+    r = np.hypot(u, v)
+    return {
+        "rod": (abs(u) <= size) & (abs(v) <= size / 6),
+        "needle": (abs(u) <= size) & (abs(v) <= size / 12 + 1),
+        "ellipse": (u / size) ** 2 + (v / (0.45 * size)) ** 2 <= 1,
+        "square": (abs(u) <= size / 1.5) & (abs(v) <= size / 1.5),
+        "triangle": (v >= -size / 2) & (v <= size - 1.7 * abs(u)),
+        "hexagon": np.max([abs(u * np.cos(t) + v * np.sin(t)) for t in np.pi / 3 * np.arange(3)], axis=0) <= size / 1.2,
+        "ring": (r <= size) & (r > size / 2),
+        "half moon": (r <= size) & (u >= 0),
+        "crescent": (r <= size) & (np.hypot(u + size / 2, v) > size),
+    }[kind]
+
+
+SHAPES = ("rod", "needle", "ellipse", "square", "triangle", "hexagon", "ring", "half moon", "crescent")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SHAPES), st.floats(0, 2 * np.pi), st.floats(15, 90))
+def test_one_particle_of_any_shape_angle_and_size_is_one(kind, angle, size):
+    mask = _shape(kind, angle, size)
+    assert separate_particles(mask).max() == 1
+    assert separate_particles(truth_maps(mask.astype(int))).max() == 1
+
+
+@given(st.integers(2, 5), st.floats(1.5, 1.9), st.floats(0, np.pi), st.floats(14, 25))
+def test_discs_in_a_chain_are_as_many_particles(number, spacing, angle, radius):
+    """At 1.5 radii the neck between two discs is 0.66 of a radius: the height falls by 0.34."""
+    steps = (np.arange(number) - (number - 1) / 2) * spacing * radius
+    discs = [disc((240, 240), (120 + s * np.sin(angle), 120 + s * np.cos(angle)), radius) for s in steps]
+    assert separate_particles(np.any(discs, axis=0)).max() == number
+
+
+@given(st.floats(0.1, 0.9), st.floats(0, np.pi), st.floats(20, 40))
+def test_a_valley_shallower_than_the_depth_splits_nothing(spacing, angle, radius):
+    """At 0.9 radii the neck is 0.89 of a radius: the height falls by 0.11."""
+    ends = [
+        (100 + s * spacing * radius * np.sin(angle), 100 + s * spacing * radius * np.cos(angle)) for s in (-0.5, 0.5)
+    ]
+    mask = disc((200, 200), ends[0], radius) | disc((200, 200), ends[1], radius)
+    assert separate_particles(mask).max() == 1

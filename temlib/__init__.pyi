@@ -1,19 +1,19 @@
 # The names that `import temlib` offers, each with its home: read by lazy_loader and by type checkers.
-from .distribution import size_distribution as size_distribution
 from .errors import MicrographError as MicrographError
 from .errors import TemlibError as TemlibError
-from .exchange import load_labels as load_labels
-from .measurement import measure_particles as measure_particles
-from .micrographs import load_micrograph as load_micrograph
-from .micrographs import pixel_size_of as pixel_size_of
-from .micrographs import save_micrograph as save_micrograph
-from .movies import segment_movie as segment_movie
-from .particles import separate_particles as separate_particles
-from .runs import Run as Run
-from .segmentation import Segmenter as Segmenter
-from .segmentation import load_segmenter as load_segmenter
-from .training import fine_tune as fine_tune
-from .training import train_segmenter as train_segmenter
+from .files.label_files import load_labels as load_labels
+from .files.micrographs import load_micrograph as load_micrograph
+from .files.micrographs import pixel_size_of as pixel_size_of
+from .files.micrographs import save_micrograph as save_micrograph
+from .jobs.movies import segment_movie as segment_movie
+from .network.segmenter import Segmenter as Segmenter
+from .network.segmenter import load_segmenter as load_segmenter
+from .network.training import fine_tune as fine_tune
+from .network.training import train_segmenter as train_segmenter
+from .particles.measurement import measure_particles as measure_particles
+from .particles.separation import separate_particles as separate_particles
+from .particles.size_distribution import size_distribution as size_distribution
+from .reproduction.run_folder import Run as Run
 from .widgets import LabelPainter as LabelPainter
 
 __version__: str

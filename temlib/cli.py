@@ -10,8 +10,8 @@ from pathlib import Path
 
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError
-from temlib.prediction import RUNTIMES
-from temlib.runs import DEFAULT_SEED, NOTEBOOKS, Run
+from temlib.network.tiling import RUNTIMES
+from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
 __all__ = ["main"]
 
@@ -103,10 +103,10 @@ def _scale(text: str) -> str | float:
 
 
 def _segment_movie(options: argparse.Namespace) -> int:
-    from temlib.movies import segment_movie
-    from temlib.segmentation import load_segmenter
-    from temlib.trust import DOUBTFUL
-    from temlib.unet import BUNDLED
+    from temlib.jobs.movies import segment_movie
+    from temlib.network.segmenter import load_segmenter
+    from temlib.network.trust import DOUBTFUL
+    from temlib.network.unet import BUNDLED
 
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
@@ -126,9 +126,9 @@ def _segment(options: argparse.Namespace) -> int:
         return _segment_movie(options)
     if options.scheduler or options.workers != 1 or options.chunk:
         raise RunError(f"{options.out}: --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy")
-    from temlib import batch
-    from temlib.segmentation import load_segmenter
-    from temlib.unet import BUNDLED
+    from temlib.jobs import batch
+    from temlib.network.segmenter import load_segmenter
+    from temlib.network.unet import BUNDLED
 
     files = batch.files_in(options.files)
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
@@ -145,7 +145,7 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _workshop(options: argparse.Namespace) -> None:
-    from temlib.workshop import make_kit
+    from temlib.reproduction.workshop import make_kit
 
     kit = make_kit(_notebooks().parent, options.out, options.wheelhouse)
     print(f"workshop kit: {kit} (start with HANDOUT.md)")
@@ -177,7 +177,7 @@ def _notebooks() -> Path:
 
 def _check_within_reach(run: Run) -> None:
     """Fail before the first notebook when data or weights are out of reach."""
-    from temlib import unet
+    from temlib.network import unet
 
     unet.resolve_weights(run.weights)
     datasets.load(run.data, list(datasets.table(run.data)["name"][:1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from temlib.micrographs import micrograph
+from temlib.files.micrographs import micrograph
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -106,7 +106,9 @@ def no_images(seed: int) -> Iterator[Case]:
 def try_all(cases: list[Case], folder: Path) -> list[Outcome]:
     """Load each file in a process of its own that may take so long and so much memory."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["temlib.micrographs", "hyperspy.api", "temlib.nexus", "tifffile", "hdf5plugin"])
+    context.set_forkserver_preload(
+        ["temlib.files.micrographs", "hyperspy.api", "temlib.files.nexus", "tifffile", "hdf5plugin"]
+    )
     outcomes = []
     for number, case in enumerate(cases):
         path = folder / f"case_{number}{case.suffix}"

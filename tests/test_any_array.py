@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import temlib
-from temlib.micrographs import micrograph, normalise, with_axes_of
-from temlib.scores import iou
+from temlib.files.grey_levels import normalise
+from temlib.files.micrographs import micrograph, with_axes_of
+from temlib.particles.scores import iou
 from tests.conftest import disc
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*expect an IoU of")

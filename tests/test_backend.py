@@ -11,19 +11,21 @@ def python(code):
 
 
 def test_tensorflow_starts_without_chatter():
-    result = python("from temlib.backend import start_keras; start_keras().ops.ones((2, 2)) + 1; print('started')")
+    result = python(
+        "from temlib.network.backend import start_keras; start_keras().ops.ones((2, 2)) + 1; print('started')"
+    )
     assert result.returncode == 0
     assert (result.stdout, result.stderr) == ("started\n", "")
 
 
 def test_errors_after_the_start_are_still_seen():
-    result = python("from temlib.backend import start_keras; start_keras(); raise ValueError('seen')")
+    result = python("from temlib.network.backend import start_keras; start_keras(); raise ValueError('seen')")
     assert "ValueError: seen" in result.stderr
 
 
 def test_determinism_is_a_choice_of_the_caller():
     code = (
-        "from temlib.backend import make_deterministic, start_keras; start_keras();"
+        "from temlib.network.backend import make_deterministic, start_keras; start_keras();"
         "from tensorflow.python.framework import config as c; before = c.is_op_determinism_enabled();"
         "make_deterministic(); print(before, c.is_op_determinism_enabled())"
     )

@@ -7,9 +7,11 @@ from PIL import Image
 from skimage.measure import label
 
 import temlib
-from temlib import batch, cli
-from temlib.exchange import load_labels
-from temlib.micrographs import GreyLevels, micrograph
+from temlib import cli
+from temlib.files.grey_levels import GreyLevels
+from temlib.files.label_files import load_labels
+from temlib.files.micrographs import micrograph
+from temlib.jobs import batch
 from tests.conftest import disc
 
 CENTRES = [(30, 30), (70, 90), (30, 120)]
@@ -118,7 +120,7 @@ def test_files_of_one_name_are_told_apart_or_refused(folder):
 
 
 def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeypatch, capsys):
-    monkeypatch.setattr("temlib.segmentation.load_segmenter", lambda path, runtime: Threshold())
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda path, runtime: Threshold())
     command = ["segment", str(folder / "in"), "--out", str(folder / "out")]
     assert cli.main(command) == 1
     said = capsys.readouterr()
@@ -131,13 +133,13 @@ def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeyp
 
 
 def test_a_movie_among_micrographs_is_told_where_to_go_and_not_read(folder, monkeypatch):
-    read = temlib.micrographs.read_signals
+    read = temlib.files.micrographs.read_signals
 
     def only_lazily(path, reader, lazy):
         assert lazy
         return read(path, reader, lazy)
 
-    monkeypatch.setattr("temlib.micrographs.read_signals", only_lazily)
+    monkeypatch.setattr("temlib.files.micrographs.read_signals", only_lazily)
     movie = micrograph(np.zeros((3, 20, 30), np.float32), 0.5, navigation=[{"name": "time"}])
     temlib.save_micrograph(movie, folder / "in" / "c.hspy")
     done = batch.segment_files([folder / "in" / "c.hspy"], folder / "out", Threshold(), progress=False)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from temlib.micrographs import micrograph
-from temlib.scores import iou
-from temlib.views import IGNORED
+from temlib.files.micrographs import micrograph
+from temlib.network.augmentation import IGNORED
+from temlib.particles.scores import iou
 from tests.benchmarks import baselines, fine_tuning, mixing, own_scribbles
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results

@@ -6,7 +6,8 @@ from tests.lab import jupyterlab, open_and_run
 
 CELL = """
 import numpy as np
-from temlib import unet, widgets
+from temlib import widgets
+from temlib.network import unet
 from temlib.datasets import Annotated
 from temlib.synthetic import Scene, simulate
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import temlib
-from temlib import training
-from temlib.checkpoint import Checkpoint, fingerprint
+from temlib.network import training
+from temlib.network.checkpoint import Checkpoint, fingerprint
 
 SETTINGS = {
     "weights": None,

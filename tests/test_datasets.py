@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from temlib import datasets, pixel_size_of
+from temlib.datasets.multislice.design import FIELD_PX, STEP_NM, draw
+from temlib.datasets.multislice.render import MARGIN_PX, mtf, record, render
+from temlib.datasets.multislice.specimen import Particle, bin_mean, film_atoms, footprint, label_particles
+from temlib.datasets.register_emps import make_emps
 from temlib.errors import DatasetError
-from temlib.labels import otsu_mask
-from temlib.multislice.design import FIELD_PX, STEP_NM, draw
-from temlib.multislice.render import MARGIN_PX, mtf, record, render
-from temlib.multislice.specimen import Particle, bin_mean, film_atoms, footprint, label_particles
-from temlib.register_emps import make_emps
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.pixel_classifier import otsu_mask
 from tests.conftest import ROOT
 
 SIMULATED = ROOT / "temlib" / "data" / "simulated"
@@ -246,7 +246,7 @@ def test_unknown_names_are_refused():
 def test_no_test_micrograph_took_part_in_improving_the_generator():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     scored = set(pd.read_csv(MEASURED / "synthetic_transfer.csv", dtype={"name": str})["name"])
     test = {n for data in ("emps", "simulated") for n in datasets.table(data).query("split == 'test'")["name"]}

@@ -136,7 +136,9 @@ def test_iou_of_discs_by_geometry():
 def test_iou_of_discs_by_geometry_is_that_of_pixels(radius, growth, shift):
     y, x = np.mgrid[-50:51, -50:151]
     discs = np.hypot(y, x) <= radius, np.hypot(y, x - shift) <= radius + growth
-    assert temlib.scores.iou(*discs) == pytest.approx(pictures.disc_iou(radius, radius + growth, shift), abs=0.06)
+    assert temlib.particles.scores.iou(*discs) == pytest.approx(
+        pictures.disc_iou(radius, radius + growth, shift), abs=0.06
+    )
 
 
 @pytest.mark.parametrize("pixel_size", [None, (0.5, 0.5)])

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from matplotlib_scalebar.scalebar import ScaleBar
 
-from temlib import figures
-from temlib.micrographs import micrograph
+from temlib import drawing
+from temlib.files.micrographs import micrograph
+from temlib.reproduction import evidence, figures
 
 mpl.use("Agg")
 
@@ -33,14 +34,14 @@ def texts(figure):
 
 
 def test_scale_bars_use_the_pixel_size(image):
-    figure = figures.show_micrographs([image], ["a"])
+    figure = drawing.show_micrographs([image], ["a"])
     bars = [artist for artist in figure.axes[0].get_children() if isinstance(artist, ScaleBar)]
     assert [(bar.dx, bar.dimension.base_units) for bar in bars] == [(0.25, "m")]
     assert "pixel size unknown" not in texts(figure)
 
 
 def test_unknown_pixel_size_is_said_and_not_drawn(image):
-    figure = figures.show_micrographs([micrograph(image.data)], ["a"])
+    figure = drawing.show_micrographs([micrograph(image.data)], ["a"])
     assert not any(isinstance(artist, ScaleBar) for artist in figure.axes[0].get_children())
     assert "pixel size unknown" in texts(figure)
 
@@ -56,15 +57,15 @@ def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
             mpl.colors.to_hex(collection.get_edgecolor()[0]).upper()
             for collection in figure.findobj(mpl.contour.QuadContourSet)
         }
-        assert drawn == {figures.COLOURS[kind] for kind in kinds}
+        assert drawn == {drawing.COLOURS[kind] for kind in kinds}
 
 
 def test_colours_are_distinct():
-    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
+    assert len(set(drawing.COLOURS.values())) == len(drawing.COLOURS)
 
 
 def test_outlines_lie_on_the_mask(image, mask):
-    figure = figures.show_micrographs([image], ["a"], [{"TL": mask}])
+    figure = drawing.show_micrographs([image], ["a"], [{"TL": mask}])
     (outline,) = figure.findobj(mpl.contour.QuadContourSet)
     vertices = outline.get_paths()[0].vertices
     assert vertices.min(0) == pytest.approx([29.5, 19.5])
@@ -105,7 +106,7 @@ def test_legend_and_caption_do_not_overlap(image, mask):
 
 def test_figures_are_saved_as_png_and_pdf_with_the_same_bytes_each_time(image, tmp_path):
     for folder in ("first", "second"):
-        figures.save_figure(figures.show_micrographs([image], ["a"]), tmp_path / folder, "figure_1")
+        drawing.save_figure(drawing.show_micrographs([image], ["a"]), tmp_path / folder, "figure_1")
     for name in ("figure_1.png", "figure_1.pdf"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert len(list((tmp_path / "first").iterdir())) == 2
@@ -113,7 +114,7 @@ def test_figures_are_saved_as_png_and_pdf_with_the_same_bytes_each_time(image, t
 
 def test_steps_are_shown_with_their_titles_and_scale_bars():
     steps = {"thickness [nm]": np.eye(40), "phase [rad]": np.ones((40, 40)), "counts": np.eye(40)}
-    figure = figures.show_steps(steps, 0.5, columns=2)
+    figure = drawing.show_steps(steps, 0.5, columns=2)
     assert set(steps) <= set(texts(figure))
     assert [bar.dx for bar in figure.findobj(ScaleBar)] == [0.5] * 3
 
@@ -127,10 +128,10 @@ def test_the_power_of_a_wave_is_found_at_its_frequency():
 
 
 def test_kinds_of_micrographs_are_compared_in_their_colours(image):
-    figure = figures.compare_sets({"synthetic": [image] * 3, "simulated": [image] * 3})
+    figure = evidence.compare_sets({"synthetic": [image] * 3, "simulated": [image] * 3})
     assert {"synthetic", "simulated", "frequency [1 / pixel]"} <= set(texts(figure))
     colours = {line.get_color() for line in figure.axes[2].lines}
-    assert colours == {figures.COLOURS["synthetic"], figures.COLOURS["simulated"]}
+    assert colours == {drawing.COLOURS["synthetic"], drawing.COLOURS["simulated"]}
 
 
 def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():
@@ -140,7 +141,7 @@ def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():
         for seed in (1, 2)
         for data in ("emps", "simulated")
     ]
-    figure = figures.ablation(pd.DataFrame(rows))
+    figure = evidence.ablation(pd.DataFrame(rows))
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["before", "no film"]
     for ax in figure.axes:
         changes = [np.asarray(points.get_offsets())[:, 0].tolist() for points in ax.collections]
@@ -155,7 +156,7 @@ def test_expected_iou_is_drawn_against_the_true_one():
         "warned": [True, False, False, True],
         "iou": [0.1, 0.6, 0.8, np.nan],
     }
-    figure = figures.trust(pd.DataFrame(rows))
+    figure = evidence.trust(pd.DataFrame(rows))
     assert "emps, n = 3\nrank correlation 1.00" in [ax.get_title() for ax in figure.axes]
     heights = [np.asarray(points.get_offsets())[:, 1].tolist() for points in figure.axes[0].collections]
     assert heights == [[0.6, 0.8], [0.1]]
@@ -166,7 +167,7 @@ def test_size_bias_is_drawn_over_what_was_varied():
     rows = rows.assign(dose=[1e3, 1e3, 10, 1e3], overlap=[0, 0, 0, 0.3])
     for kind in ("true masks", "network"):
         rows[f"{kind} bias_percent"], rows[f"{kind} scatter_percent"] = [5, 1, -3, 2], 1
-    figure = figures.size_bias(rows)
+    figure = evidence.size_bias(rows)
     assert [len(ax.lines[0].get_xdata()) for ax in figure.axes] == [2, 1, 1]
     assert [ax.get_xscale() for ax in figure.axes] == ["log", "log", "linear"]
 
@@ -178,7 +179,7 @@ def test_labels_needed_has_a_line_for_each_way_to_learn():
         for n in numbers
         for seed in (1, 2, 3)
     ]
-    figure = figures.labels_needed(pd.DataFrame(rows))
+    figure = evidence.labels_needed(pd.DataFrame(rows))
     (axes,), (legend,) = figure.axes, figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["bundled, no label at all", "a", "b"]
     assert [line.lines[0].get_ydata().tolist() for line in axes.containers] == [pytest.approx([0.53, 0.57])] * 2
@@ -188,7 +189,7 @@ def test_a_way_to_learn_has_one_colour_whatever_stands_beside_it():
     def colour(*methods):
         rows = [{"data": "emps", "method": m, "n": 1, "seed": seed, "iou": 0.5} for m in methods for seed in (1, 2)]
         found = {
-            c.get_label(): c.lines[0].get_color() for c in figures.labels_needed(pd.DataFrame(rows)).axes[0].containers
+            c.get_label(): c.lines[0].get_color() for c in evidence.labels_needed(pd.DataFrame(rows)).axes[0].containers
         }
         assert len(set(found.values())) == len(methods)
         return found["imagenet, frozen"]
@@ -209,7 +210,7 @@ def test_label_errors_begin_at_exact_labels_and_end_at_the_strongest():
         for encoder in ("frozen", "tuned")
         for data in ("synthetic", "simulated")
     ]
-    figure = figures.label_errors(pd.DataFrame(rows))
+    figure = evidence.label_errors(pd.DataFrame(rows))
     line = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(line.get_xydata(), [(1.0, 0.62), (0.8, 0.5), (0.6, 0.38)])
     assert [ax.get_title() for ax in figure.axes] == ["scored on synthetic", "scored on simulated"]
@@ -222,13 +223,13 @@ def test_ways_to_learn_have_a_row_each_and_a_colour_for_what_was_learned_from():
         for source in ("hand", "ML")
         for seed in (1, 2, 3)
     ]
-    (ax,) = figures.ways_to_learn(pd.DataFrame(rows), "network", "source").axes
+    (ax,) = evidence.ways_to_learn(pd.DataFrame(rows), "network", "source").axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["second", "first"]
     means = ax.collections[1].get_offsets()  # after the seeds of the first source
     np.testing.assert_allclose(means[:, 0], [0.52, 0.72])
     assert means[0, 1] > means[1, 1]
     assert ax.collections[1].get_facecolor().tolist() != ax.collections[3].get_facecolor().tolist()
-    (alone,) = figures.ways_to_learn(pd.DataFrame(rows[:3]), "network").axes
+    (alone,) = evidence.ways_to_learn(pd.DataFrame(rows[:3]), "network").axes
     assert len(alone.collections) == 2
 
 
@@ -236,7 +237,7 @@ def test_a_legend_is_no_wider_than_its_figure(dark_discs):
     image, mask = dark_discs[0][0], dark_discs[1][0]
     kinds = dict.fromkeys(("truth", "ML", "TL"), mask)
     for images in ([image], [image] * 4):
-        figure = figures.show_micrographs(images, ["a"] * len(images), [kinds] * len(images), columns=4)
+        figure = drawing.show_micrographs(images, ["a"] * len(images), [kinds] * len(images), columns=4)
         figure.canvas.draw()
         box = figure.legends[0].get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 import temlib
-from temlib.micrographs import micrograph
+from temlib.files.micrographs import micrograph
 
 READ = {  # file: shape, height and width of a pixel [nm]
     "hyperspy-demos/stem_abf_data.hspy": ((512, 512), None),  # a scale without units

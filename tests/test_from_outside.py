@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import temlib
-from temlib import datasets, unet
+from temlib import datasets
 from temlib.errors import DatasetError, SegmenterError, WeightsError
+from temlib.network import unet
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SUM = sha256(CONTENT).hexdigest()

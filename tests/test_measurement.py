@@ -7,8 +7,8 @@ from scipy.spatial.distance import pdist
 from skimage.draw import polygon
 from skimage.measure import find_contours, perimeter_crofton
 
-from temlib.measurement import SHAPE_GROUPS, cluster_shapes, measure_particles, shape_groups
-from temlib.micrographs import micrograph
+from temlib.files.micrographs import micrograph
+from temlib.particles.measurement import SHAPE_GROUPS, cluster_shapes, measure_particles, shape_groups
 from temlib.synthetic import Scene
 from temlib.synthetic.shapes import SHAPES
 from tests.conftest import disc

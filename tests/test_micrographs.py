@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import temlib
-from temlib.micrographs import GreyLevels, as_array, micrograph, normalise, with_axes_of
+from temlib.files.grey_levels import GreyLevels, normalise
+from temlib.files.micrographs import as_array, micrograph, with_axes_of
 from temlib.writing import write_atomically
 
 

@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import temlib
-from temlib import cli, movies, unet
-from temlib.micrographs import micrograph
-from temlib.parcels import Parcel, fingerprint
-from temlib.runs import MEASURED
-from temlib.segmentation import Segmenter
+from temlib import cli
+from temlib.files.micrographs import micrograph
+from temlib.jobs import movies
+from temlib.network import unet
+from temlib.network.segmenter import Segmenter
+from temlib.network.workers import Parcel, fingerprint
+from temlib.reproduction.run_folder import MEASURED
 from tests.conftest import ROOT
 
 pytest.importorskip("zarr", reason="needs zarr: pip install 'temlib[cluster]'")
@@ -259,7 +261,7 @@ def test_without_the_extra_packages_it_says_what_to_install(movie, segmenter, tm
 
 
 def test_the_command(movie, segmenter, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("temlib.segmentation.load_segmenter", lambda path, runtime: segmenter)
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda path, runtime: segmenter)
     command = ["segment", str(movie), "--out", str(tmp_path / "mask.zspy"), "--scale", "1"]
     assert cli.main(command) == 0
     assert "mask.zspy: 8 frames segmented, 0 done before" in capsys.readouterr().out
@@ -273,7 +275,10 @@ def test_the_command(movie, segmenter, tmp_path, monkeypatch, capsys):
     assert "for a movie, whose --out ends in .zspy" in capsys.readouterr().err
 
 
-COMMAND = "import sys; from temlib import cli, movies; movies._PIXELS = 1; sys.exit(cli.main(sys.argv[1:]))"
+COMMAND = (
+    "import sys; from temlib import cli; from temlib.jobs import movies; movies._PIXELS = 1; "
+    "sys.exit(cli.main(sys.argv[1:]))"
+)
 
 
 @pytest.mark.slow

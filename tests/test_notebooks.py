@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from temlib import cli
-from temlib.runs import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
+from temlib.reproduction.run_folder import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
 from tests.conftest import ROOT
 
 QUICK = ROOT / "tests" / "ci.yml"

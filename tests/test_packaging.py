@@ -20,47 +20,22 @@ TRACKED = [
 ROOMS = [
     "errors",
     "progress",
-    "hdf5",
-    "nexus",
     "writing",
-    "reading",
-    "micrographs",
-    "datasets",
-    "register_emps",
-    "multislice",
-    "synthetic",
-    "labels",
-    "backend",
-    "unet",
-    "views",
-    "features",
-    "prediction",
-    "scores",
+    "files",
+    "drawing",
     "particles",
-    "measurement",
-    "distribution",
-    "exchange",
-    "trust",
-    "stacks",
-    "segmentation",
-    "parcels",
-    "movies",
-    "checkpoint",
-    "training",
-    "pretraining",
-    "figures",
-    "report",
-    "batch",
-    "runs",
-    "workshop",
+    "datasets",
+    "synthetic",
+    "pixel_classifier",
+    "network",
+    "jobs",
+    "reproduction",
     "widgets",
     "cli",
 ]
-
-
 UPWARDS = {
-    ("segmentation", "training"),  # segmenter.adapt(...) is a word for training.adapt
-    ("segmentation", "parcels"),  # a lazy result carries its segmenter with it
+    ("network.segmenter", "network.training"),  # segmenter.adapt(...) is a word for training.adapt
+    ("network.segmenter", "network.workers"),  # a lazy result carries its segmenter with it
 }
 
 
@@ -125,41 +100,51 @@ def test_every_public_name_is_there():
         _ = temlib.nonsense
 
 
+def modules():
+    """Give the modules by their names in the package, "files.hdf5" or "cli"."""
+    home = ROOT / "temlib"
+    found = {".".join(path.relative_to(home).with_suffix("").parts): path for path in home.rglob("*.py")}
+    return {
+        name.removesuffix(".__init__"): path for name, path in found.items() if not name.startswith(("data.", "__"))
+    }
+
+
+def imports(path):
+    """Give the modules of the package that a module imports, also inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "temlib":
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}".removeprefix("temlib.")
+                while name and name not in modules():
+                    name = name.rpartition(".")[0]
+                if name:
+                    yield name
+
+
 def test_rooms_import_only_from_rooms_to_their_left():
-    modules = [path for path in (ROOT / "temlib").glob("*.py") if path.stem != "__init__"]
-    folders = ("multislice", "synthetic", "widgets")
-    modules += [path for folder in folders for path in (ROOT / "temlib" / folder).glob("*.py")]
-    of_room = {path: path.parent.name if path.parent.name in folders else path.stem for path in modules}
-    assert set(of_room.values()) == set(ROOMS)
-    for path, room in of_room.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "temlib":
-                names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-                for name in set(names) & (set(ROOMS) - {room}):
-                    assert (room, name) in UPWARDS or ROOMS.index(name) < ROOMS.index(room), f"{room} imports {name}"
+    assert {name.split(".")[0] for name in modules()} == set(ROOMS)
+    for name, path in modules().items():
+        for other in imports(path):
+            here, there = ROOMS.index(name.split(".")[0]), ROOMS.index(other.split(".")[0])
+            assert there <= here, f"{name} imports {other}"
 
 
-def test_modules_of_a_room_do_not_import_in_circles():
-    for folder in ("multislice", "synthetic", "widgets"):
-        imports = {}
-        for path in (ROOT / "temlib" / folder).glob("*.py"):
-            found = re.findall(rf"^\s*from temlib\.{folder}\.(\w+) import", path.read_text(), re.M)
-            imports[path.stem] = set(found)
-        while free := {name for name, needed in imports.items() if not needed & set(imports)}:
-            imports = {name: needed for name, needed in imports.items() if name not in free}
-        assert not imports, f"{folder}: {', '.join(imports)} import one another"
+def test_modules_do_not_import_in_circles():
+    waiting = {
+        name: {other for other in imports(path) if other != name and (name, other) not in UPWARDS}
+        for name, path in modules().items()
+    }
+    while free := {name for name, needed in waiting.items() if not needed & set(waiting)}:
+        waiting = {name: needed for name, needed in waiting.items() if name not in free}
+    assert not waiting, f"{', '.join(waiting)} import one another"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_says_what_it_offers(room):
-    home = ROOT / "temlib" / room
-    tree = ast.parse((home / "__init__.py" if home.is_dir() else home.with_suffix(".py")).read_text())
+@pytest.mark.parametrize("name", modules())
+def test_every_module_says_what_it_offers(name):
+    tree = ast.parse(modules()[name].read_text())
     assert ast.get_docstring(tree)
-    assert any(
-        isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-    )
+    offers = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    assert offers or len(tree.body) == 1  # a room says what it is for, its modules what they offer
 
 
 @pytest.mark.skipif(not TRACKED, reason="needs a git clone, to know which files are committed")
@@ -209,7 +194,7 @@ def test_numbers_of_the_readme_are_those_of_the_committed_tables():
 def test_numbers_in_prose_are_those_of_the_tables():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     readme = " ".join((ROOT / "README.md").read_text().split())
     iou = pd.read_csv(MEASURED / "bundled.csv").groupby(["data", "split"])[["iou", "otsu"]].agg(["mean", "median"])
@@ -235,7 +220,7 @@ def test_numbers_in_prose_are_those_of_the_tables():
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     readme = " ".join((ROOT / "README.md").read_text().split())
     noise = pd.read_csv(MEASURED / "label_noise.csv")
@@ -334,7 +319,7 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
 def test_what_is_said_of_fine_tuning_is_what_was_measured():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     tuned = pd.read_csv(MEASURED / "fine_tuning.csv")
     assert (tuned.groupby(["data", "method", "n"])["seed"].nunique() == 3).all()
@@ -380,7 +365,7 @@ def _prose(notebook: str) -> str:
 def test_numbers_of_the_changelog_are_those_of_the_tables():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     said = " ".join((ROOT / "CHANGELOG.md").read_text().split("## 0.3.0")[0].split())
     labels = pd.read_csv(MEASURED / "labels.csv").query("data == 'emps'").groupby(["method", "n"])["iou"].mean()
@@ -482,7 +467,7 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
 def test_tables_of_the_readme_are_those_of_the_benchmarks():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
 
     readme = (ROOT / "README.md").read_text()
     transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")
@@ -496,7 +481,7 @@ def test_tables_of_the_readme_are_those_of_the_benchmarks():
 def test_every_variant_of_the_ablation_was_measured():
     import pandas as pd
 
-    from temlib.runs import MEASURED
+    from temlib.reproduction.run_folder import MEASURED
     from tests.benchmarks import synthetic_transfer
 
     transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")

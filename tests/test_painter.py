@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import temlib
 from temlib.errors import MicrographError, TemlibError
-from temlib.labels import annotator_strokes
-from temlib.micrographs import micrograph
-from temlib.scores import iou
+from temlib.files.micrographs import micrograph
+from temlib.particles.scores import iou
+from temlib.pixel_classifier import annotator_strokes
 from temlib.widgets.painting import FILES
 from temlib.widgets.strokes import Stroke, draw, rasterise
 from tests.conftest import disc

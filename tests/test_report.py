@@ -8,11 +8,11 @@ from matplotlib_scalebar.scalebar import ScaleBar
 from PIL import Image
 
 import temlib
-from temlib.distribution import size_distribution
-from temlib.figures import COLOURS
-from temlib.measurement import measure_particles, shape_groups
-from temlib.micrographs import micrograph
-from temlib.report import contact_sheet, report_figure, report_record, save_report
+from temlib.drawing import COLOURS
+from temlib.files.micrographs import micrograph
+from temlib.particles.measurement import measure_particles, shape_groups
+from temlib.particles.report import contact_sheet, report_figure, report_record, save_report
+from temlib.particles.size_distribution import size_distribution
 from tests.conftest import disc
 
 mpl.use("Agg")

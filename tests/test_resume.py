@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 import temlib
-from temlib import batch, cli, exchange
+from temlib import cli
 from temlib.errors import OutputError
-from temlib.micrographs import micrograph
+from temlib.files import label_files
+from temlib.files.micrographs import micrograph
+from temlib.jobs import batch
 from temlib.writing import remove_leftovers, write_atomically
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
@@ -24,7 +26,7 @@ from tests.test_batch import Threshold
 BATCH = """
 import sys
 from pathlib import Path
-from temlib import batch
+from temlib.jobs import batch
 from temlib.writing import remove_leftovers, write_atomically, write_text
 from tests.test_batch import Threshold
 folder = Path(sys.argv[1])
@@ -172,9 +174,9 @@ def writers(folder):
         "a.hspy": lambda: temlib.save_micrograph(image, folder / "a.hspy", overwrite=True),
         "a.tif": lambda: temlib.save_micrograph(image, folder / "a.tif", overwrite=True),
         "a.png": lambda: temlib.save_micrograph(micrograph(labels > 0), folder / "a.png", overwrite=True),
-        "labels.tif": lambda: exchange.save_labels(labels, folder / "labels.tif", overwrite=True),
-        "rois.zip": lambda: exchange.save_rois(labels, folder / "rois.zip", overwrite=True),
-        "coco.json": lambda: exchange.save_coco({"a": labels}, folder / "coco.json", overwrite=True),
+        "labels.tif": lambda: label_files.save_labels(labels, folder / "labels.tif", overwrite=True),
+        "rois.zip": lambda: label_files.save_rois(labels, folder / "rois.zip", overwrite=True),
+        "coco.json": lambda: label_files.save_coco({"a": labels}, folder / "coco.json", overwrite=True),
         "settings.json": lambda: batch.segment_files(files, folder, Threshold(), overwrite=True, progress=False),
     }
 
@@ -240,7 +242,7 @@ def test_what_a_format_cannot_hold_is_not_blamed_on_the_disk(tmp_path):
 
 
 def test_commands_say_in_one_line_that_they_cannot_write(folder, monkeypatch, capsys):
-    monkeypatch.setattr("temlib.segmentation.load_segmenter", lambda path, runtime: Threshold())
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda path, runtime: Threshold())
     (folder / "file").write_text("before")
     assert cli.main(["segment", str(folder / "in"), "--out", str(folder / "file" / "out")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("temlib: ")

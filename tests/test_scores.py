@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from temlib.scores import (
+from temlib.particles.scores import (
     iou,
     largest_and_median,
     panoptic_quality,

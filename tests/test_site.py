@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from temlib.runs import NOTEBOOKS
+from temlib.reproduction.run_folder import NOTEBOOKS
 from tests.conftest import ROOT
 
 LECTURER = (ROOT / "docs" / "lecturer.md").read_text()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import temlib
-from temlib import prediction
-from temlib.micrographs import micrograph
+from temlib.files.micrographs import micrograph
+from temlib.network import tiling
 from tests.conftest import ROOT, disc
 
 SHAPE, FRAMES = (96, 128), 7
@@ -129,14 +129,14 @@ def test_frames_of_a_stack_are_weighed_each_for_itself(segmenter, frames):
     np.testing.assert_allclose(beside[0], alone[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("runtime", prediction.RUNTIMES)
+@pytest.mark.parametrize("runtime", tiling.RUNTIMES)
 def test_images_together_give_what_each_gives(segmenter, runtime):
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="needs OpenVINO: pip install 'temlib[openvino]'")
-    network = prediction.start(segmenter.model, runtime)
+    network = tiling.start(segmenter.model, runtime)
     images = np.random.default_rng(0).uniform(-1, 1, (5, 100, 70)).astype(np.float32)
-    together = prediction.predict(network, images)
-    apart = np.stack([prediction.predict(network, image) for image in images])
+    together = tiling.predict(network, images)
+    apart = np.stack([tiling.predict(network, image) for image in images])
     np.testing.assert_allclose(together, apart, atol=1e-5)
     assert together.std() > 1e-3
 
@@ -148,10 +148,10 @@ def test_no_more_than_a_batch_goes_through_the_network_together():
         seen.append(images.shape)
         return np.zeros((len(images), images.shape[1] // 2, images.shape[2] // 2, 2), np.float32)
 
-    assert prediction.predict(spy, np.zeros((9, 256, 250), np.float32)).shape == (9, 128, 125, 2)
+    assert tiling.predict(spy, np.zeros((9, 256, 250), np.float32)).shape == (9, 128, 125, 2)
     assert [shape[0] for shape in seen] == [4, 4, 1]
     seen.clear()
-    prediction.predict(spy, np.zeros((2, 600, 700), np.float32))
+    tiling.predict(spy, np.zeros((2, 600, 700), np.float32))
     assert [shape[0] for shape in seen] == [1, 1]
 
 

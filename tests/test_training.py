@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 import temlib
-from temlib import training
-from temlib.micrographs import GreyLevels, micrograph
-from temlib.scores import iou
-from temlib.segmentation import auto_scales
-from temlib.views import IGNORED, scale_for, truth_maps
+from temlib.files.grey_levels import GreyLevels
+from temlib.files.micrographs import micrograph
+from temlib.network import training
+from temlib.network.augmentation import IGNORED, scale_for, truth_maps
+from temlib.network.segmenter import auto_scales
+from temlib.particles.scores import iou
 
 QUICK = {
     "weights": None,
@@ -104,7 +105,7 @@ def test_a_file_with_code_in_it_is_not_run(trained, tmp_path):
 
 
 def test_the_encoder_does_not_change_in_training(trained):
-    from temlib import unet
+    from temlib.network import unet
 
     seed = np.random.SeedSequence(3).generate_state(4).tolist()[1]
     fresh = unet.encoder(None, 0.25, seed)
@@ -138,7 +139,7 @@ def test_adapting_is_never_worse_on_what_it_is_given_and_leaves_the_rest_alone(t
 
 
 def test_the_encoder_of_a_saved_segmenter_can_be_taken(trained, tmp_path):
-    from temlib import unet
+    from temlib.network import unet
 
     path = trained.save(tmp_path / "a.keras")
     for a, b in zip(unet.encoder(path).get_weights(), trained.model.get_layer("encoder").get_weights()):

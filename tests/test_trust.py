@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import temlib
-from temlib import unet
-from temlib.particles import relative_distance
-from temlib.trust import Trust, agreement, contradiction
+from temlib.network import unet
+from temlib.network.trust import Trust, agreement, contradiction
+from temlib.particles.separation import relative_distance
 from tests.conftest import disc
 
 

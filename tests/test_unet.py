@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from temlib import unet
 from temlib.errors import WeightsError
+from temlib.network import unet
 
 
 @pytest.fixture(scope="module")

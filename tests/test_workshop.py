@@ -9,9 +9,10 @@ import nbformat
 import pytest
 import yaml
 
-from temlib import cli, workshop
+from temlib import cli
 from temlib.errors import RunError
-from temlib.runs import NOTEBOOKS
+from temlib.reproduction import workshop
+from temlib.reproduction.run_folder import NOTEBOOKS
 from tests.conftest import ROOT
 
 OFFLINE = {"PYTHONPATH": str(ROOT / "tests" / "offline"), "TQDM_DISABLE": "1"}

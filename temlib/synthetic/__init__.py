@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temlib.micrographs import micrograph
+from temlib.files.micrographs import micrograph
 from temlib.synthetic import camera, optics, specimen
 from temlib.synthetic.distributions import DISTRIBUTIONS
 from temlib.synthetic.scene import MODES, Scene

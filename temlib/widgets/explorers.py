@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from temlib.micrographs import as_array, normalise
+from temlib.files.grey_levels import normalise
+from temlib.files.micrographs import as_array
 from temlib.synthetic import SHAPES, Scene
 from temlib.widgets import pictures
 
@@ -240,7 +241,7 @@ def explore_features(image: Any, encoder: Any) -> None:
     image : signal or array of shape (height, width)
         A micrograph.
     encoder : keras.Model
-        From :func:`temlib.unet.encoder`.
+        From :func:`temlib.network.unet.encoder`.
     """
     grey = normalise(image)
     maps = [np.asarray(m)[0] for m in encoder(np.repeat(grey[None, :, :, None], 3, axis=-1))]

@@ -25,11 +25,12 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from temlib.batch import files_in, names_of
+from temlib.drawing import COLOURS, show_micrographs
 from temlib.errors import MicrographError, TemlibError, one_line
-from temlib.figures import COLOURS, show_micrographs
-from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
-from temlib.micrographs import as_array, load_micrograph, normalise, pixel_size_of
+from temlib.files.grey_levels import normalise
+from temlib.files.micrographs import as_array, load_micrograph, pixel_size_of
+from temlib.jobs.batch import files_in, names_of
+from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.painting import FILES, Painting
 from temlib.widgets.strokes import Stroke
@@ -66,7 +67,7 @@ class LabelPainter(anywidget.AnyWidget):
     masks : sequence of masks, optional
         First masks, one for each micrograph, in place of a segmenter's.
     classifier : str
-        One of :data:`temlib.labels.CLASSIFIERS`. The default is both better and quicker on a micrograph that
+        One of :data:`temlib.pixel_classifier.CLASSIFIERS`. The default is both better and quicker on a micrograph that
         one scribbles on (``tests/benchmarks/classifiers.py``).
     seed : int
         Of the classifier.

@@ -23,10 +23,11 @@ from PIL import Image
 from skimage.measure import label as numbered
 
 from temlib.errors import MicrographError, one_line
-from temlib.exchange import load_labels, save_labels
-from temlib.labels import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
-from temlib.micrographs import as_array, micrograph, normalise, pixel_size_of, with_axes_of
-from temlib.views import resize
+from temlib.files.grey_levels import normalise
+from temlib.files.label_files import load_labels, save_labels
+from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
+from temlib.network.augmentation import resize
+from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
 from temlib.widgets.strokes import Stroke, draw, rasterise
 from temlib.writing import write_atomically, write_text
 

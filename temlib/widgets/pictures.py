@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from temlib.figures import COLOURS, show_micrograph
-from temlib.micrographs import as_array, normalise, pixel_size_of
-from temlib.particles import separate_particles
-from temlib.scores import iou
+from temlib.drawing import COLOURS, show_micrograph
+from temlib.files.grey_levels import normalise
+from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.particles.scores import iou
+from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, simulate
 
 __all__ = [
@@ -140,7 +141,7 @@ def features(image: Any, maps: Sequence[np.ndarray], level: int, first: int) -> 
     image : signal or array of shape (height, width)
         What the encoder saw.
     maps : sequence of float arrays of shape (height, width, channels)
-        One for each level, :func:`temlib.unet.encoder`.
+        One for each level, :func:`temlib.network.unet.encoder`.
     level : int
         1 for the finest map, at half the image's resolution.
     first : int

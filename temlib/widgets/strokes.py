@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from temlib.labels import BACKGROUND, PARTICLE, UNMARKED
+from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED
 
 __all__ = ["CLASSES", "Stroke", "draw", "rasterise"]
 

@@ -28,8 +28,8 @@ import numpy as np
 import pandas as pd
 
 import temlib
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import core, mixing, rivals
 from tests.benchmarks.resumable import Results
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.classifiers
 
-Strokes are drawn by :func:`temlib.labels.annotator_scribbles`, and kept in the label, as the label
+Strokes are drawn by :func:`temlib.pixel_classifier.annotator_scribbles`, and kept in the label, as the label
 painter keeps them. Micrographs: training and validation of ``simulated`` (low contrast), validation
 of ``emps`` (where it is at hand). The shrinkage of the quadratic discriminant was chosen on these
 same micrographs, once for both sets; none of the test micrographs was looked at.
@@ -16,7 +16,8 @@ import pandas as pd
 
 from temlib import datasets
 from temlib.errors import DatasetError
-from temlib.labels import (
+from temlib.particles.scores import iou
+from temlib.pixel_classifier import (
     BACKGROUND,
     CLASSIFIERS,
     PARTICLE,
@@ -25,8 +26,7 @@ from temlib.labels import (
     pixel_features,
     scale_of,
 )
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 
 SETS = {"simulated": ("train", "validation"), "emps": ("validation",)}
 STROKES = (2, 5)  # of each class

@@ -28,7 +28,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from temlib.runs import MEASURED
+from temlib.reproduction.run_folder import MEASURED
 
 TARGET, SEED, LABELS, SCORED = 0.80, 2023, 20, 16
 VIEWS, EPOCHS, BATCH, PATIENCE_S = 8, 12, 8, 300
@@ -104,7 +104,7 @@ def per_image(name: str) -> dict[str, float]:
 
 def predicted(model: object, runtime: str, edge: int) -> float:
     """Seconds of one prediction at native resolution."""
-    from temlib.segmentation import Segmenter
+    from temlib.network.segmenter import Segmenter
 
     segmenter = Segmenter(model).with_runtime(runtime)
     rng = np.random.default_rng(0)
@@ -124,7 +124,7 @@ def fastest(call: Callable, image: np.ndarray, repeats: int) -> float:
 
 def prediction(runtime: str, edge: int) -> dict[str, float]:
     """Megapixels per second and peak memory [GB] of ours, with three decoders of random weights."""
-    from temlib import unet
+    from temlib.network import unet
 
     encoder = unet.encoder(None)
     channels = [output.shape[-1] for output in encoder.outputs]
@@ -136,10 +136,10 @@ def prediction(runtime: str, edge: int) -> dict[str, float]:
 
 def curve(name: str) -> list[dict[str, float | str]]:
     """Validation IoU after each pass, and the seconds until then."""
-    from temlib import training
-    from temlib.backend import start_keras
-    from temlib.scores import iou
-    from temlib.segmentation import Segmenter
+    from temlib.network import training
+    from temlib.network.backend import start_keras
+    from temlib.network.segmenter import Segmenter
+    from temlib.particles.scores import iou
 
     start_keras()
     labelled, validation = pairs("train", LABELS), pairs("validation", SCORED)
@@ -198,9 +198,10 @@ def pairs(split: str, n: int) -> Pairs:
 
 def windows(labelled: Pairs, views: int = VIEWS, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
     """Make the views that every network gets."""
-    from temlib import training
-    from temlib.micrographs import GreyLevels, as_array
-    from temlib.views import Augmentation, scale_for
+    from temlib.files.grey_levels import GreyLevels
+    from temlib.files.micrographs import as_array
+    from temlib.network import training
+    from temlib.network.augmentation import Augmentation, scale_for
 
     factors = [scale_for(as_array(m) != 0, 64) for m in labelled[1]]
     some, truth = training._windows(*labelled, factors, views, 256, GreyLevels(), Augmentation(), seed)

@@ -28,10 +28,11 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from sklearn.model_selection import GroupKFold
 
 import temlib
-from temlib import datasets, training, unet
-from temlib.runs import MEASURED
-from temlib.scores import iou, particle_f1
-from temlib.views import IGNORED, Augmentation, resize
+from temlib import datasets
+from temlib.network import training, unet
+from temlib.network.augmentation import IGNORED, Augmentation, resize
+from temlib.particles.scores import iou, particle_f1
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 from tests.benchmarks.separation import apart
 

@@ -16,9 +16,9 @@ import pandas as pd
 
 from temlib import load_segmenter
 from temlib.datasets import Annotated
-from temlib.runs import MEASURED
+from temlib.network.unet import encoder
+from temlib.reproduction.run_folder import MEASURED
 from temlib.synthetic import Scene, simulate
-from temlib.unet import encoder
 from temlib.widgets import explorers
 
 EDGE, REPEATS = 256, 3

@@ -28,8 +28,8 @@ import pandas as pd
 
 import temlib
 from temlib import datasets
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import labels, mixing
 from tests.benchmarks.resumable import Results
 

@@ -22,9 +22,9 @@ from scipy import ndimage
 
 import temlib
 from temlib import datasets, synthetic
-from temlib.runs import MEASURED
-from temlib.scores import iou
-from temlib.views import particle_size
+from temlib.network.augmentation import particle_size
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2, 3)

@@ -5,7 +5,7 @@ the validation split (no article in both). The number of epochs was fixed before
 stopping, and all that learn see 120 views, and two of each micrograph at the least: 200 for a hundred
 labels. To fit the hours: one decoder, three of the numbers on simulated, one (20) from random weights.
 
-- ``pixel classifier``: temlib.labels, on 1000 pixels of each class of each labelled micrograph;
+- ``pixel classifier``: temlib.pixel_classifier, on 1000 pixels of each class of each labelled micrograph;
 - ``bundled, adapted``: the bundled segmenter and ``segmenter.adapt``; with 0 labels as it comes;
 - ``bundled, frozen``, ``imagenet, frozen``: a new decoder on that encoder;
 - ``imagenet, fine-tuned``: the same, then two stages of temlib.fine_tune on the same labels, of which
@@ -26,9 +26,9 @@ import pandas as pd
 
 import temlib
 from temlib import datasets
-from temlib.labels import BACKGROUND, PARTICLE, PixelClassifier
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2, 3)

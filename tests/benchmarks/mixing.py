@@ -35,10 +35,11 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from sklearn.model_selection import GroupKFold
 
 import temlib
-from temlib import datasets, labels, synthetic, training
-from temlib.runs import MEASURED
-from temlib.scores import iou
-from temlib.views import IGNORED, truth_maps
+from temlib import datasets, pixel_classifier, synthetic
+from temlib.network import training
+from temlib.network.augmentation import IGNORED, truth_maps
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2, 3)
@@ -84,11 +85,11 @@ def fold(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def pixel_classifier(seed: int) -> labels.PixelClassifier:
+def teacher(seed: int) -> pixel_classifier.PixelClassifier:
     """Scribble on some of the micrographs to learn from."""
     some = drawn(seed)[0][:SCRIBBLED]
-    scribbles = [labels.annotator_scribbles(m.labels, 100 * seed + i) for i, m in enumerate(some)]
-    return labels.PixelClassifier(seed).fit([m.image for m in some], scribbles)
+    scribbles = [pixel_classifier.annotator_scribbles(m.labels, 100 * seed + i) for i, m in enumerate(some)]
+    return pixel_classifier.PixelClassifier(seed).fit([m.image for m in some], scribbles)
 
 
 @lru_cache(maxsize=1)
@@ -98,7 +99,7 @@ def material(seed: int) -> dict[str, Pairs]:
     made = list(synthetic.sample("bright_field", SYNTHETIC, seed, workers=2))
     images = [m.image for m in learned]
     return {
-        "ML": (images, [pixel_classifier(seed)(image).data for image in images]),
+        "ML": (images, [teacher(seed)(image).data for image in images]),
         "hand": (images, [m.labels for m in learned]),
         "synthetic": ([m.counts for m in made], [m.label_array for m in made]),
         "scored": ([m.image for m in scored], [m.mask for m in scored]),
@@ -123,10 +124,10 @@ def train(pairs: Pairs, seed: int, passes: int = PASSES) -> temlib.Segmenter:
     return temlib.train_segmenter(*pairs, weights="imagenet", **options)
 
 
-def learn(way: str, seed: int) -> temlib.Segmenter | labels.PixelClassifier:
+def learn(way: str, seed: int) -> temlib.Segmenter | pixel_classifier.PixelClassifier:
     """Give what has learned in one of the ways."""
     if way == "ML itself":
-        return pixel_classifier(seed)
+        return teacher(seed)
     if way == "synthetic":
         return of_synthetic(seed)
     if "then" in way:

@@ -30,11 +30,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from temlib import load_segmenter, movies
-from temlib.micrographs import micrograph
-from temlib.movies import segment_movie
-from temlib.parcels import Parcel
-from temlib.runs import MEASURED
+from temlib import load_segmenter
+from temlib.files.micrographs import micrograph
+from temlib.jobs import movies
+from temlib.jobs.movies import segment_movie
+from temlib.network.workers import Parcel
+from temlib.reproduction.run_folder import MEASURED
 
 FRAMES, EDGE, CHUNK = 128, 512, 8
 

@@ -2,7 +2,7 @@
 
 A pixel classifier that learns from five strokes a class on the very micrograph that it then labels is
 what an annotator with a minute for each micrograph has; ML in figure 5 knows other micrographs'
-strokes only. Strokes are drawn by temlib.labels.annotator_scribbles and kept in the mask; three
+strokes only. Strokes are drawn by temlib.pixel_classifier.annotator_scribbles and kept in the mask; three
 seeds. Nothing was chosen by these scores.
 
 Needs TEMLIB_DATA (or a network) for emps; a minute. Writes temlib/data/measured/own_scribbles.csv, one
@@ -14,9 +14,9 @@ row for each test micrograph, classifier and seed.
 import pandas as pd
 
 from temlib import datasets
-from temlib.labels import BACKGROUND, CLASSIFIERS, PARTICLE, PixelClassifier, annotator_scribbles, otsu_mask
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.pixel_classifier import BACKGROUND, CLASSIFIERS, PARTICLE, PixelClassifier, annotator_scribbles, otsu_mask
+from temlib.reproduction.run_folder import MEASURED
 from temlib.writing import write_table
 
 SEEDS = (2023, 1, 2)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import layers
 
-from temlib import unet
+from temlib.network import unet
 
 
 def tutorial(weights: str | None = "imagenet", seed: int = 0) -> keras.Model:
@@ -95,7 +95,7 @@ def train(
     """
     import numpy as np
 
-    from temlib.training import compile_for_training
+    from temlib.network.training import compile_for_training
 
     rng = np.random.default_rng(0)
     compiled = False

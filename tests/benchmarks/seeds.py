@@ -18,7 +18,7 @@ import pandas as pd
 
 import temlib
 from temlib import cli
-from temlib.runs import DEFAULT_SEED, MEASURED
+from temlib.reproduction.run_folder import DEFAULT_SEED, MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = (1, 2)

@@ -18,9 +18,9 @@ import pandas as pd
 
 import temlib
 from temlib import datasets
-from temlib.particles import relative_distance, separate_particles
-from temlib.runs import MEASURED
-from temlib.scores import iou, panoptic_quality, particle_f1
+from temlib.particles.scores import iou, panoptic_quality, particle_f1
+from temlib.particles.separation import relative_distance, separate_particles
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = {"bundled": (2023,), "trained": (1, 2, 3)}

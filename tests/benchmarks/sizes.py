@@ -17,8 +17,8 @@ import pandas as pd
 
 import temlib
 from temlib import datasets, synthetic
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 
 PIXEL_NM, MICROGRAPHS, SEED = 0.5, 6, 2023
 ORDINARY = {"diameter_px": 24.0, "dose": 1000.0, "overlap": 0.0}

@@ -30,9 +30,9 @@ import pandas as pd
 
 import temlib
 from temlib import datasets, synthetic
-from temlib.backend import make_deterministic
-from temlib.runs import MEASURED
-from temlib.scores import iou
+from temlib.network.backend import make_deterministic
+from temlib.particles.scores import iou
+from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 SEEDS = {"before": (1, 2, 3), "full": (1, 2, 3)}

@@ -1,0 +1,189 @@
+"""Drawing: micrographs with scale bar and outlines, one style, one colour for each kind of mask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib_scalebar.scalebar import ScaleBar
+
+from temlib.files.grey_levels import normalise
+from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.writing import write_atomically
+
+if TYPE_CHECKING:
+    from hyperspy.signals import Signal2D
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "DPI",
+    "FONT_PT",
+    "SMALL_PT",
+    "explain",
+    "save_figure",
+    "scale_bar",
+    "show_micrograph",
+    "show_micrographs",
+    "show_steps",
+]
+
+COLOURS = {
+    "truth": "#009E73",
+    "ML": "#E69F00",
+    "TL": "#56B4E9",
+    "Otsu": "#999999",
+    "particle stroke": "#D55E00",
+    "background stroke": "#0072B2",
+    "synthetic": "#CC79A7",
+    "simulated": "#882255",
+    "experimental": "#000000",
+}
+"""Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
+exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
+annotator's strokes, and (with a wine and a black of our own) the three kinds of micrographs."""
+
+_WORDS = {
+    "ML": "machine-learning label (ML)",
+    "TL": "transfer learning (TL)",
+}
+# Given to each artist and not through rcParams: a notebook's own settings stay as they are.
+FONT_PT, SMALL_PT, DPI, _SAVED_DPI = 8, 6, 110, 150
+
+
+def show_micrograph(
+    axes: Axes,
+    image: Signal2D,
+    title: str = "",
+    masks: dict[str, Any] | None = None,
+    fill: bool = False,
+) -> None:
+    """Draw a micrograph with its scale bar and the outlines of masks.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw.
+    image : Signal2D of shape (height, width)
+        Grey levels are stretched for display as for the network.
+    title : str
+        Above the image.
+    masks : dict of str to mask, optional
+        Masks by kind, a key of :data:`COLOURS`.
+    fill : bool
+        Fill the masks as well.
+    """
+    axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
+    for kind, mask in (masks or {}).items():
+        _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
+    axes.set_title(title, fontsize=FONT_PT)
+    axes.set_axis_off()
+    size = pixel_size_of(image)
+    if size is None:
+        axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=SMALL_PT, transform=axes.transAxes)
+    else:
+        axes.add_artist(scale_bar(size[1]))
+
+
+def show_micrographs(
+    images: Sequence[Signal2D],
+    titles: Sequence[str],
+    masks: Sequence[dict[str, Any]] | None = None,
+    columns: int = 4,
+    caption: str = "",
+    fill: bool = False,
+    width: float = 1.9,
+) -> Figure:
+    """Draw several micrographs side by side, row after row, with a legend of the masks.
+
+    Parameters
+    ----------
+    images, titles, masks, fill
+        As :func:`show_micrograph` takes them, one of each for each micrograph.
+    columns : int
+        Micrographs in a row.
+    caption : str
+        Above the figure, in small letters.
+    width : float
+        Of a column [inch].
+    """
+    rows = -(-len(images) // columns)
+    size = (width * columns, (width + 0.2) * rows + 0.3)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=DPI)
+    for ax in axes.flat[len(images) :]:
+        ax.set_axis_off()
+    for i, image in enumerate(images):
+        show_micrograph(axes.flat[i], image, titles[i], masks[i] if masks else None, fill)
+    explain(figure, list(dict.fromkeys(kind for shown in masks or () for kind in shown)), caption)
+    return figure
+
+
+def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int = 4, width: float = 1.9) -> Figure:
+    """Draw the pictures on the way from specimen to counts, each with its own grey levels and their bar.
+
+    Parameters
+    ----------
+    steps : dict of str to array of shape (height, width)
+        Pictures by title, with the unit.
+    pixel_size_nm : float
+        Edge of a pixel [nm].
+    columns : int
+        Pictures in a row.
+    width : float
+        Of a column [inch].
+    """
+    rows = -(-len(steps) // columns)
+    size = (width * columns, (width + 0.05) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=DPI)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, picture) in zip(axes.flat, steps.items(), strict=False):
+        low, high = np.percentile(picture, [0.1, 99.9])
+        drawn = ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
+        ax.set_title(title, fontsize=FONT_PT)
+        figure.colorbar(drawn, ax=ax, shrink=0.75).ax.tick_params(labelsize=SMALL_PT)
+        ax.add_artist(scale_bar(pixel_size_nm))
+    return figure
+
+
+def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
+    """Write a figure as png and pdf; the same figure gives the same bytes."""
+    folder = Path(folder)
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+        write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
+
+
+def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
+    """Put the legend of the masks under the figure and the caption of the run above it."""
+    if kinds:
+        lines = [mpl.lines.Line2D([], [], color=COLOURS[kind], label=_WORDS.get(kind, kind)) for kind in kinds]
+        for columns in range(len(lines), 0, -1):  # as many as the figure is wide enough for
+            look = {"ncols": columns, "frameon": False, "fontsize": FONT_PT}
+            legend = figure.legend(handles=lines, loc="outside lower center", **look)
+            if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+                break
+            legend.remove()
+    if caption:
+        figure.suptitle(caption, fontsize=SMALL_PT, color="0.35")
+
+
+def scale_bar(pixel_size_nm: float) -> ScaleBar:
+    """Give a scale bar in the style of all pictures."""
+    style = {"location": "lower right", "box_alpha": 0.8, "scale_loc": "top", "width_fraction": 0.02}
+    return ScaleBar(pixel_size_nm, "nm", font_properties={"size": FONT_PT}, **style)
+
+
+def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:
+    if fill:
+        layer = np.zeros((*mask.shape, 4))
+        layer[mask] = mpl.colors.to_rgba(colour, 0.35)
+        axes.imshow(layer, interpolation="nearest")
+    if mask.any() and not mask.all():
+        axes.contour(mask, [0.5], colors=[colour], linewidths=0.8)

@@ -1,0 +1,299 @@
+"""Micrographs: read any microscope file into a calibrated 2-D HyperSpy signal.
+
+A micrograph is a ``hyperspy.api.signals.Signal2D`` with two axes, ``y`` and ``x``; a stack has a
+navigation axis before them. Units of y and x are ``nm`` where the pixel size is known; where it is
+not, they are ``px`` with scale 1, and :func:`pixel_size_of` gives ``None``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import MicrographError
+from temlib.files.reading import read_signals
+from temlib.writing import reserve, write_atomically
+
+if TYPE_CHECKING:
+    from hyperspy.signals import Signal2D
+
+__all__ = [
+    "as_array",
+    "load_micrograph",
+    "micrograph",
+    "pixel_size_of",
+    "save_micrograph",
+    "with_axes_of",
+]
+
+# Spellings that microscope vendors use for a length, in nm.
+_NANOMETRES = {
+    "m": 1e9,
+    "cm": 1e7,
+    "mm": 1e6,
+    "um": 1e3,
+    "µm": 1e3,  # micro sign
+    "μm": 1e3,  # Greek mu
+    "u_m": 1e3,
+    "micron": 1e3,
+    "nm": 1.0,
+    "n_m": 1.0,
+    "a": 0.1,
+    "å": 0.1,
+    "angstrom": 0.1,
+    "pm": 1e-3,
+    "p_m": 1e-3,
+}
+# A pixel this large is a printing resolution (300 dpi is 85 um), not a microscope's.
+_LARGEST_PIXEL_NM = 1e4
+# A tenth of the finest pixel of an atom-resolving microscope: smaller ones are a damaged header.
+_SMALLEST_PIXEL_NM = 1e-4
+_OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
+
+
+def micrograph(
+    data: np.ndarray,
+    pixel_size_nm: float | tuple[float, float] | None = None,
+    title: str = "",
+    navigation: Sequence[dict[str, Any]] = (),
+) -> Signal2D:
+    """Wrap an array in a calibrated micrograph, or in a stack of them.
+
+    Parameters
+    ----------
+    data : array of shape (height, width), or (frames, height, width)
+        Grey levels, or a mask, or labels; any real dtype. A dask array gives a lazy signal.
+    pixel_size_nm : float or (float, float), optional
+        Edge of a pixel [nm], or its height and width [nm]; ``None`` where it is unknown.
+    title : str
+        Name shown in figures.
+    navigation : sequence of dict
+        The axes before y and x, as HyperSpy describes axes: name, scale, units, offset.
+
+    Returns
+    -------
+    hyperspy Signal2D
+    """
+    import hyperspy.api as hs
+
+    scales = np.broadcast_to(np.asarray(1.0 if pixel_size_nm is None else pixel_size_nm, dtype=float), 2)
+    if not (np.isfinite(scales).all() and (scales > 0).all()):
+        raise MicrographError(f"pixel_size_nm={pixel_size_nm!r} is not a positive number of nanometres")
+    if data.ndim != 2 + len(navigation):
+        raise MicrographError(
+            f"an array of shape {data.shape} with {len(navigation)} axes before y and x is no micrograph and no stack; "
+            "describe each of these axes in navigation="
+        )
+    units = "px" if pixel_size_nm is None else "nm"
+    axes = [{**axis, "navigate": True} for axis in navigation]
+    axes += [{"name": n, "scale": float(scale), "units": units} for n, scale in zip("yx", scales, strict=True)]
+    axes = [axis | {"size": size} for axis, size in zip(axes, data.shape, strict=True)]
+    signal = hs.signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
+    return signal if isinstance(data, np.ndarray) else signal.as_lazy()
+
+
+def as_array(image: Any) -> np.ndarray:
+    """Give the (height, width) array of a micrograph or of anything array-like.
+
+    Raises
+    ------
+    MicrographError
+        When it is not a 2-D image.
+    """
+    data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
+    if data.ndim != 2 or 0 in data.shape:
+        raise MicrographError(f"a micrograph has two dimensions; got an array of shape {data.shape}")
+    if data.dtype.kind == "c":
+        raise MicrographError("a micrograph holds grey levels; got complex numbers; pass their modulus or phase")
+    if data.dtype.kind not in "biuf":
+        raise MicrographError(f"a micrograph holds numbers; got an array of dtype {data.dtype}; pass numbers")
+    return data
+
+
+def pixel_size_of(image: Any) -> tuple[float, float] | None:
+    """Give the height and width of a pixel [nm]; ``None`` where it is unknown, as of a plain array."""
+    if not hasattr(image, "axes_manager"):
+        return None
+    axes = image.axes_manager.signal_axes[::-1]
+    sizes = tuple(_length_nm(axis.scale, axis.units) for axis in axes)
+    return None if None in sizes else sizes  # type: ignore[return-value]
+
+
+def with_axes_of(image: Any, data: np.ndarray, title: str = "") -> Any:
+    """Give ``data`` the axes of ``image`` when that is a signal, else return it as it is."""
+    if not hasattr(image, "axes_manager"):
+        return data
+    return micrograph(
+        data, pixel_size_of(image), title, [_described(axis) for axis in image.axes_manager.navigation_axes]
+    )
+
+
+def load_micrograph(
+    path: str | os.PathLike,
+    pixel_size_nm: float | tuple[float, float] | None = None,
+    *,
+    signal: int | str | None = None,
+    reader: str | None = None,
+    lazy: bool = False,
+) -> Signal2D:
+    """Read a micrograph, or a stack of them, from any file that RosettaSciIO understands.
+
+    Units are normalised to nm; a pixel size that the file does not state stays unknown. Colour
+    pictures become grey (ITU-R BT.709 luma). Of several images in a file it takes a single one
+    before a stack, then the one with the most pixels a frame, then the first, and warns.
+
+    Parameters
+    ----------
+    path : path
+        The file: png, tif, dm3, dm4, emd, ser, emi, mrc, hspy, zspy, nxs, h5, ...
+    pixel_size_nm : float or (float, float), optional
+        Pixel size [nm] to use instead of the file's.
+    signal : int or str, optional
+        Which of several in the file: its number from 0 on, or its title.
+    reader : str, optional
+        The reader of RosettaSciIO to use, for a ``.h5`` of a layout that temlib does not know.
+    lazy : bool
+        Leave the data in the file until they are computed, for stacks larger than memory.
+
+    Returns
+    -------
+    hyperspy Signal2D of shape (height, width), or (frames, height, width) with a navigation axis
+        The navigation axis of a stack is that of the file. A detector's masked pixels are NaN
+        (:mod:`temlib.files.nexus`), which :func:`normalise` fills.
+
+    Raises
+    ------
+    MicrographError
+        When the file is missing, unreadable, or holds no micrograph: spectra, diffraction
+        patterns, complex numbers, more than one axis besides y and x.
+    """
+    path = Path(path)
+    chosen = _choose(path, read_signals(path, reader, lazy), signal)
+    size = pixel_size_of(chosen) if pixel_size_nm is None else pixel_size_nm
+    axes = [_described(axis) for axis in chosen.axes_manager.navigation_axes]
+    return micrograph(_to_grey(chosen.data), size, chosen.metadata.General.title or path.stem, axes)
+
+
+def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = False) -> Path:
+    """Write a micrograph, a mask or labels with its axes, in the format that the suffix names.
+
+    Masks are written as 0 and 1. ``.hspy`` and ``.tif`` keep the pixel size, ``.png`` does not.
+
+    Raises
+    ------
+    MicrographError
+        When the file exists and ``overwrite`` is false.
+    OutputError
+        When it cannot be written; a file that was there is as it was.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise MicrographError(f"{path}: exists already; pass overwrite=True to replace it")
+    if path.suffix.lower() == ".zspy":
+        raise MicrographError(f"{path}: a folder of zarr is not written here; use .hspy, or HyperSpy's own save")
+    if image.data.dtype == bool:
+        image = with_axes_of(image, image.data.astype(np.uint8), image.metadata.General.title)
+
+    def write(temporary: Path) -> None:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):  # HyperSpy's writer says nothing of a full disk
+            try:
+                Image.fromarray(np.asarray(image.data)).save(temporary)
+            except TypeError as error:  # of 64-bit integers, say
+                raise OSError(str(error)) from error
+            return
+        if path.suffix.lower() == ".hspy":
+            reserve(temporary, image.data.nbytes + _OVERHEAD)
+        (_in_micrometres(image) if path.suffix.lower() in (".tif", ".tiff") else image).save(temporary, overwrite=True)
+
+    return write_atomically(path, write)
+
+
+def _in_micrometres(image: Signal2D) -> Signal2D:
+    """Give large pixels in a larger unit: RosettaSciIO writes 10**8 times a pixel's size into 32 bits of a tif."""
+    if not any(axis.units == "nm" and axis.scale > 40 for axis in image.axes_manager.signal_axes):
+        return image
+    image = image._deepcopy_with_new_data(image.data)
+    for axis in image.axes_manager.signal_axes:
+        axis.convert_to_units("µm")
+    return image
+
+
+def _choose(path: Path, signals: list[Signal2D], wanted: int | str | None) -> Signal2D:
+    """Pick the micrograph among the signals of a file, by the rule that :func:`load_micrograph` states."""
+    flaws = [_flaw_of(signal) for signal in signals]
+    titles = ", ".join(repr(str(signal.metadata.General.title)) for signal in signals)
+    if wanted is not None:
+        number = _number_of(signals, wanted)
+        if number is None:
+            raise MicrographError(f"{path.name}: has no signal {wanted!r}; it holds {len(signals)}: {titles}")
+        if flaws[number]:
+            raise MicrographError(f"{path.name}: its signal {wanted!r} is {flaws[number]}; choose another of {titles}")
+        return signals[number]
+    images = [signal for signal, flaw in zip(signals, flaws, strict=True) if flaw is None]
+    if not images:
+        reasons = ", ".join(dict.fromkeys(flaw for flaw in flaws if flaw))
+        raise MicrographError(f"{path.name}: no micrograph in this file ({reasons}); give a file with 2-D images")
+    chosen = min(images, key=lambda image: (image.data.ndim, -image.data.shape[-1] * image.data.shape[-2]))
+    if len(images) > 1:
+        warnings.warn(
+            f"{path.name}: holds {len(images)} images; took {str(chosen.metadata.General.title)!r}, "
+            f"pass signal= for another of {titles}",
+            stacklevel=3,
+        )
+    return chosen
+
+
+def _number_of(signals: list[Signal2D], wanted: int | str) -> int | None:
+    if isinstance(wanted, str):
+        found = (i for i, signal in enumerate(signals) if str(signal.metadata.General.title) == wanted)
+        return next(found, None)
+    return wanted if 0 <= wanted < len(signals) else None
+
+
+def _flaw_of(signal: Signal2D) -> str | None:
+    """Say why a signal is no micrograph, or None when it is one."""
+    shape, dtype = signal.data.shape, signal.data.dtype
+    axes = signal.axes_manager
+    if len(shape) < 2 or axes.signal_dimension != 2:
+        return f"a spectrum or profile of shape {shape}"
+    units = [str(axis.units).replace(" ", "") for axis in axes.signal_axes]
+    if "diffraction" in signal.metadata.Signal.signal_type or any(u.startswith("1/") or "rad" in u for u in units):
+        return "a diffraction pattern"
+    if axes.navigation_dimension > 1:
+        return f"data of shape {shape}, with more than one axis besides y and x"
+    if 0 in shape:
+        return f"empty, of shape {shape}"
+    if np.issubdtype(dtype, np.complexfloating):
+        return "complex numbers, not grey levels"
+    if dtype.kind not in "biuf" and not {"R", "G", "B"} <= set(dtype.names or ()):
+        return f"of dtype {dtype}, no grey levels"
+    return None
+
+
+def _described(axis: Any) -> dict[str, Any]:
+    """Describe a navigation axis, without HyperSpy's word for what is not known."""
+    words = {key: str(getattr(axis, key)) for key in ("name", "units")}
+    numbers = {key: float(getattr(axis, key)) for key in ("scale", "offset") if hasattr(axis, key)}
+    return {key: word for key, word in words.items() if "undefined" not in word} | numbers
+
+
+def _to_grey(data: np.ndarray) -> np.ndarray:
+    if data.dtype.names is None:
+        return data
+    luma = sum(weight * data[name] for name, weight in zip("RGB", (0.2126, 0.7152, 0.0722), strict=True))
+    return np.rint(luma).astype(data.dtype["R"])
+
+
+def _length_nm(scale: float, units: Any) -> float | None:
+    factor = _NANOMETRES.get(str(units).strip().lower())
+    if factor is None or not np.isfinite(scale) or scale == 0:
+        return None
+    length = abs(scale) * factor
+    return length if _SMALLEST_PIXEL_NM < length < _LARGEST_PIXEL_NM else None

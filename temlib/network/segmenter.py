@@ -1,0 +1,355 @@
+"""The segmenter: a trained network with its preprocessing, applied, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import SegmenterError, one_line
+from temlib.files import stacks
+from temlib.files.grey_levels import GreyLevels, normalise
+from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.network import tiling
+from temlib.network.augmentation import resize
+from temlib.network.backend import read_model
+from temlib.network.trust import Trust, agreement
+from temlib.network.unet import BUNDLED
+from temlib.particles.separation import separate_particles
+from temlib.writing import write_atomically
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["AUTO_EDGE", "RESULTS", "Segmenter", "auto_scales", "load_segmenter"]
+
+_METADATA = "temlib.json"  # beside Keras's own members of the .keras archive
+AUTO_EDGE = 160
+"""Shorter edge [px] of the smallest picture that ``scale="auto"`` looks at."""
+
+_FINEST = 1.5  # a larger scale shows nothing new
+_LARGEST_MAGNIFIED = 2**20  # pixels of a picture that is larger than the image
+_DOUBT = 10.0  # how much less a picture counts for the doubt in it
+
+Scale = str | float | Sequence[float]
+
+RESULTS = {"mask": bool, "probability": np.float32, "particles": np.int32}
+"""What a segmenter gives, and the dtype of it."""
+
+
+@dataclass
+class Segmenter:
+    """Give the particle mask of a micrograph.
+
+    Attributes
+    ----------
+    model : keras.Model
+        From :func:`temlib.network.unet.unet`.
+    particle_size : float
+        Diameter of particles as the network saw them in training [px], before magnification varied.
+    pixel_size_nm : float or None
+        Pixel size there (geometric mean over the training micrographs), where it is known.
+    levels : GreyLevels
+        Normalisation of the grey levels, the same as in training.
+    threshold : float
+        Probability above which a pixel belongs to a particle.
+    runtime : "keras" or "openvino"
+        What does the sums, see :func:`temlib.network.tiling.start`.
+    history : list of dict
+        Epoch by epoch: loss, and mean IoU on validation where there was one.
+    trust : Trust or None
+        What the network's doubt says of a mask's IoU, where that was calibrated.
+    """
+
+    model: keras.Model
+    particle_size: float = 64.0
+    pixel_size_nm: float | None = None
+    levels: GreyLevels = field(default_factory=GreyLevels)
+    threshold: float = 0.5
+    runtime: str = "keras"
+    history: list[dict[str, float]] = field(default_factory=list)
+    trust: Trust | None = None
+    _network: tiling.Network | None = field(default=None, repr=False, compare=False)
+
+    def maps(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> np.ndarray:
+        """Give all that the network says of each pixel.
+
+        Parameters
+        ----------
+        image : signal or array of shape (height, width)
+            Any size, any range of grey levels.
+        scale : "auto", "calibrated", float or sequence of float
+            Pixels of the network for one of the image: 1 is native resolution. ``"auto"`` looks at
+            several pictures of the image, each twice as large as the one before, since particles
+            may be of any size (see :func:`auto_scales`). ``"calibrated"`` brings the image to the
+            pixel size of training. What the network says of several pictures is averaged; the
+            less it doubts at one scale, the more that counts.
+        tile : int
+            Larger pictures are predicted in tiles of this edge [px], which bounds the memory.
+
+        Returns
+        -------
+        float32 array of shape (height, width, 2), in [0, 1]
+            Probability of *particle*, and distance to the particle's edge over its largest.
+
+        Raises
+        ------
+        ValueError
+            When ``scale`` is none of these, or the pixel size of training or image is unknown.
+        """
+        scales = self.scales_for(image, scale)
+        return self._maps(as_array(image)[None], scales, tile)[0]
+
+    def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
+        """Give the first or both of the maps of frames of one size; each frame has weights of its own."""
+        shape = frames.shape[1:]
+        grey = [normalise(frame, self.levels) for frame in frames]
+        if self._network is None:
+            self._network = tiling.start(self.model, self.runtime)
+        total, weights = np.zeros((*frames.shape, number), np.float32), np.zeros(len(frames), np.float32)
+        for scale in scales:
+            size = scaled(shape, scale)
+            pictures = tiling.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
+            box = (0, 0, size[0] / 2, size[1] / 2)  # the maps have half the pictures' resolution
+            for i, seen in enumerate(pictures[..., :number]):
+                weight = np.float32(np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1)
+                total[i] += weight * resize(seen, shape, box)
+                weights[i] += weight
+        total /= weights[:, None, None, None]
+        return np.clip(total, 0, 1, out=total)
+
+    def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+        """Give the probability of *particle* in each pixel; see :meth:`maps` for the arguments.
+
+        Of a stack, frame by frame, as :meth:`__call__`.
+
+        Returns
+        -------
+        float32 in [0, 1], of the image's shape; a signal with the same axes for a signal
+        """
+        return self._apply("probability", image, scale, tile)
+
+    def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+        """Give the particle mask: bool, of the image's shape; a signal for a signal.
+
+        Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
+
+        Parameters
+        ----------
+        image : signal or array of shape (height, width), or stack: signal of shape (..., height, width)
+            Each frame of a stack is dealt with as an image of its own; axes and metadata are kept. For
+            a lazy signal (``lazy=True``) the mask is lazy too: nothing is read or computed, and no
+            warning given, before it is asked for, and then chunk by chunk, by any of dask's schedulers.
+        scale, tile
+            See :meth:`maps`.
+        """
+        return self._apply("mask", image, scale, tile)
+
+    def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+        """Give each particle a number, touching ones apart (:func:`temlib.particles.separation.separate_particles`).
+
+        A segmenter that learned from masks alone, which do not tell particles apart, does not either.
+        In a stack each frame is numbered for itself.
+
+        Returns
+        -------
+        int32 of the image's shape, 0 is background; a signal for a signal
+        """
+        return self._apply("particles", image, scale, tile)
+
+    def _apply(self, what: str, image: Any, scale: Scale, tile: int) -> Any:
+        scales = self.scales_for(image, scale)
+        if stacks.is_lazy(image):
+            from temlib.network.workers import Parcel, of_chunk
+
+            parcel, settings = Parcel(self), {"what": what, "scales": scales, "tile": tile}
+            return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
+        result, reasons = self.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
+        self._warn(image, reasons)
+        return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
+
+    def of_frames(
+        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024, doubting: bool = False
+    ) -> tuple[np.ndarray, list[str | None]]:
+        """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
+
+        No more than a tile's worth of frames is looked at together: the memory beyond frames and
+        results is that of a tile, or of a frame where that is larger.
+
+        Parameters
+        ----------
+        frames : array of shape (n, height, width)
+            Grey levels.
+        what : "mask", "probability" or "particles"
+            Which result.
+        scales : sequence of float
+            From :meth:`scales_for`.
+        tile : int
+            See :meth:`maps`.
+        doubting : bool
+            Look for reasons.
+        """
+        result, reasons = np.empty(frames.shape, RESULTS[what]), []
+        together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
+        number = 2 if doubting or what == "particles" else 1
+        for first in range(0, len(frames), together):
+            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
+                if what == "particles":
+                    result[i] = separate_particles(maps, threshold=self.threshold)
+                else:
+                    result[i] = maps[..., 0] > self.threshold if what == "mask" else maps[..., 0]
+                reasons.append(self.warning(maps) if doubting else None)
+        return result, reasons
+
+    def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
+        doubtful = [i for i, reason in enumerate(reasons) if reason]
+        if not doubtful:
+            return
+        name = _name_of(image)
+        if len(reasons) > 1:
+            name = f"{name}: {len(doubtful)} of {len(reasons)} frames, the first of them {doubtful[0]}"
+        warnings.warn(
+            f"{name}: {reasons[doubtful[0]]}; look at the mask, "
+            "pass another scale, or adapt the segmenter to a label or two of yours",
+            stacklevel=4,
+        )
+
+    def expected_iou(self, probability: Any) -> float | None:
+        """Give the IoU to expect of the mask of a probability map; None where that was not calibrated.
+
+        See :mod:`temlib.network.trust`. It tells how sure the network is: it may be sure, and wrong.
+        """
+        return None if self.trust is None else self.trust(agreement(as_array(probability), self.threshold))
+
+    def warning(self, maps: np.ndarray) -> str | None:
+        """Say why not to trust the mask of :meth:`maps`; None where nothing speaks against it, or none was calibrated.
+
+        See :meth:`temlib.network.trust.Trust.warning`.
+        """
+        return None if self.trust is None else self.trust.warning(maps, self.threshold)
+
+    def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
+        """Learn from a few labels of one's own; see :func:`temlib.network.training.adapt`."""
+        from temlib.network.training import adapt
+
+        return adapt(self, images, masks, **options)
+
+    def with_runtime(self, runtime: str) -> Segmenter:
+        """Give the same segmenter on another runtime; see :func:`temlib.network.tiling.start`."""
+        return replace(self, runtime=runtime, _network=tiling.start(self.model, runtime))
+
+    def scales_for(self, image: Any, scale: Scale = "auto") -> list[float]:
+        """Give the scales at which an image or the frames of a stack are looked at; see :meth:`maps`."""
+        shape = stacks.frame_shape(image)
+        if isinstance(scale, str):
+            if scale == "auto":
+                return auto_scales(shape)
+            if scale == "calibrated":
+                return [self._calibrated_scale(image)]
+        elif np.size(scale) and all(np.isfinite(s) and s > 0 for s in np.atleast_1d(scale)):
+            return [float(s) for s in np.atleast_1d(scale)]
+        raise ValueError(f"scale={scale!r} must be 'auto', 'calibrated', a positive number or several")
+
+    def _calibrated_scale(self, image: Any) -> float:
+        size = pixel_size_of(image)
+        if self.pixel_size_nm is None or size is None:
+            unknown = "the image" if size is None else "training"
+            raise ValueError(f"scale='calibrated', but the pixel size of {unknown} is unknown; pass 'auto' or a number")
+        return float(np.sqrt(size[0] * size[1]) / self.pixel_size_nm)
+
+    def save(self, path: str | os.PathLike, overwrite: bool = False) -> Path:
+        """Write the network and its preprocessing to one ``.keras`` file.
+
+        Raises
+        ------
+        SegmenterError
+            When the name does not end in ``.keras``, or the file exists and ``overwrite`` is false.
+        """
+        path = Path(path)
+        if path.suffix != ".keras":
+            raise SegmenterError(f"{path}: a segmenter is saved under a name that ends in .keras")
+        if path.exists() and not overwrite:
+            raise SegmenterError(f"{path}: exists already; pass overwrite=True to replace it")
+        metadata = {
+            "particle_size": self.particle_size,
+            "pixel_size_nm": self.pixel_size_nm,
+            "levels": self.levels.to_dict(),
+            "threshold": self.threshold,
+            "history": self.history,
+            "trust": self.trust and self.trust.to_dict(),
+        }
+
+        def write(temporary: Path) -> None:
+            self.model.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(_METADATA, json.dumps(metadata, indent=1))
+
+        return write_atomically(path, write)
+
+
+def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") -> Segmenter:
+    """Load a segmenter that :meth:`Segmenter.save` wrote; no code from the file is run.
+
+    Parameters
+    ----------
+    path : path
+        A ``.keras`` file; by default the network that temlib brings along, which learned from
+        synthetic micrographs alone.
+    runtime : "keras" or "openvino"
+        What shall do the sums, see :func:`temlib.network.tiling.start`.
+
+    Raises
+    ------
+    SegmenterError
+        When the file is missing, damaged, or no segmenter of temlib.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            metadata = json.loads(archive.read(_METADATA))
+        model = read_model(path)
+        metadata["levels"] = GreyLevels(**metadata["levels"])
+        if metadata.get("trust"):
+            metadata["trust"] = Trust.from_dict(metadata["trust"])
+        segmenter = Segmenter(model, **metadata)
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
+        reason = one_line(error)
+        raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
+    return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
+
+
+def auto_scales(shape: tuple[int, int]) -> list[float]:
+    """Give the scales of the pictures that ``"auto"`` looks at, each twice the one before.
+
+    The first has a shorter edge of ``AUTO_EDGE``, the last about native resolution. A strip a few
+    pixels wide is not magnified beyond a megapixel.
+    """
+    scales = [min(AUTO_EDGE / min(shape), max(1.0, (_LARGEST_MAGNIFIED / (shape[0] * shape[1])) ** 0.5))]
+    while 2 * scales[-1] <= _FINEST:
+        scales.append(2 * scales[-1])
+    return scales
+
+
+def scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Give a shape times a scale, a pixel at the least."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _name_of(image: Any) -> str:
+    metadata = getattr(image, "metadata", None)
+    return (metadata is not None and metadata.get_item("General.title")) or "this image"
+
+
+def _doubt(probability: np.ndarray) -> float:
+    """Mean of 1 - p where a particle is seen: small where what is seen is seen for certain."""
+    return float(np.sum(probability * (1 - probability)) / max(np.sum(probability), 1.0))

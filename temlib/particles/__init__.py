@@ -1,0 +1,1 @@
+"""Particles: told apart, measured, counted, scored and reported."""

@@ -1,0 +1,346 @@
+"""Report: what was measured on one micrograph, as a page to look at and a record to keep.
+
+A record says what the numbers depend on: pixel size and where it comes from, threshold, model, and
+which particles were left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+
+from temlib import __version__
+from temlib.drawing import COLOURS, save_figure, show_micrograph
+from temlib.errors import MicrographError
+from temlib.files.label_files import outlines
+from temlib.files.micrographs import as_array, micrograph, pixel_size_of
+from temlib.particles.size_distribution import SizeDistribution, size_distribution
+from temlib.writing import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
+
+_FONT, _DPI = 8, 110
+_WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.5  # of an A4 page and its parts [inch]
+_COUNTED, _LEFT_OUT = COLOURS["TL"], COLOURS["particle stroke"]
+_TABLE_BOX = Bbox.from_bounds(0.12, 0, 0.76, 1)
+_ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
+
+
+def report_figure(
+    image: Any, labels: Any, table: pd.DataFrame, distribution: SizeDistribution | None = None, *, title: str = ""
+) -> Figure:
+    """Draw one page: the micrograph with its particles, their sizes, their shapes, and the statistics.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        The micrograph; a scale bar is drawn where its pixel size is known.
+    labels : signal or int array of the same shape
+        0 is background, any other number a particle.
+    table : DataFrame
+        What :func:`temlib.particles.measurement.measure_particles` gave, or some rows of it: the other particles
+        are drawn as left out.
+    distribution : SizeDistribution, optional
+        From this table; by default :func:`temlib.particles.size_distribution.size_distribution` of it.
+    title : str
+        By default the micrograph's.
+
+    Raises
+    ------
+    MicrographError
+        When ``image`` and ``labels`` differ in shape.
+    """
+    array = _matching(image, labels)
+    distribution = distribution or _distribution(table)
+    counted = _counted(table, distribution)
+    signal = image if hasattr(image, "axes_manager") else micrograph(as_array(image))
+    heights = [min(_TALLEST, _WIDTH * array.shape[0] / array.shape[1]), _PANELS, _TABLE]
+    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.6), dpi=_DPI)
+    figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)
+    places: list[Any] = [["micrograph", "micrograph"], ["sizes", "shapes"], ["statistics", "statistics"]]
+    axes = figure.subplot_mosaic(places, height_ratios=heights)
+    show_micrograph(axes["micrograph"], signal, title or signal.metadata.General.title)
+    _draw_outlines(axes["micrograph"], array, counted)
+    _draw_sizes(axes["sizes"], counted, distribution)
+    _draw_shapes(axes["shapes"], counted)
+    _draw_statistics(axes["statistics"], len(counted), distribution)
+    return figure
+
+
+def contact_sheet(image: Any, labels: Any, groups: pd.Series, table: pd.DataFrame, columns: int = 8) -> Figure:
+    """Show some particles of each group of shapes, each in a frame of its own size.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        The micrograph.
+    labels : signal or int array of the same shape
+        Particles.
+    groups : Series
+        A group for each row of ``table``, as :func:`temlib.particles.measurement.shape_groups` gives it.
+    table : DataFrame
+        What :func:`temlib.particles.measurement.measure_particles` gave.
+    columns : int
+        Particles to show of each group, at most: those of every so many in the table's order.
+    """
+    grey, numbers = as_array(image), as_array(labels)
+    kinds = [kind for kind in groups.cat.categories if (groups == kind).any()]
+    figure, axes = plt.subplots(
+        len(kinds), columns, figsize=(7, 0.95 * len(kinds)), squeeze=False, layout="constrained", dpi=_DPI
+    )
+    for row, kind in zip(axes, kinds, strict=True):
+        some = table[(groups == kind).to_numpy()]
+        some = some.iloc[np.unique(np.linspace(0, len(some) - 1, columns).astype(int))]
+        for ax in row:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        row[0].set_ylabel(f"{kind}\n{(groups == kind).sum()}", fontsize=_FONT, rotation=0, ha="right", va="center")
+        for ax, particle in zip(row, some.itertuples(), strict=False):
+            margin = 3 + (particle.bottom_px - particle.top_px) // 8
+            box = np.s_[
+                max(particle.top_px - margin, 0) : particle.bottom_px + margin,
+                max(particle.left_px - margin, 0) : particle.right_px + margin,
+            ]
+            ax.imshow(grey[box], cmap="gray")
+            ax.contour(numbers[box] == particle.particle, [0.5], colors=_COUNTED, linewidths=0.8)
+    return figure
+
+
+def report_record(
+    image: Any,
+    labels: Any,
+    table: pd.DataFrame,
+    distribution: SizeDistribution | None = None,
+    *,
+    model: str | None = None,
+    threshold: float | None = None,
+    pixel_size_source: str = "file",
+    exclusions: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give the numbers of the report and what they depend on, as plain values that JSON can hold.
+
+    Parameters
+    ----------
+    image, labels, table, distribution
+        As :func:`report_figure` takes them.
+    model : str, optional
+        Name or file of the segmenter.
+    threshold : float, optional
+        Probability above which a pixel belongs to a particle.
+    pixel_size_source : str
+        Where the pixel size comes from: the file, the user, a scale bar.
+    exclusions : sequence of str
+        Rules by which rows of the table were dropped before, in words.
+
+    Returns
+    -------
+    dict
+        ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
+        ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``exclusions``,
+        ``particles`` (found, counted, left_out), and ``size_distribution``, None where less than two
+        particles count.
+
+    Raises
+    ------
+    MicrographError
+        When ``image`` and ``labels`` differ in shape.
+    """
+    array = _matching(image, labels)
+    distribution = distribution or _distribution(table)
+    found, counted = len(np.unique(array[array > 0])), len(_counted(table, distribution))
+    size = pixel_size_of(image)
+    rules = [*exclusions] + (["touches the edge of the image"] if _without_edge(table, distribution) else [])
+    return {
+        "temlib": __version__,
+        "micrograph": image.metadata.General.title if hasattr(image, "metadata") else "",
+        "shape_px": list(array.shape),
+        "pixel_size_nm": None if size is None else [float(edge) for edge in size],
+        "pixel_size_source": None if size is None else pixel_size_source,
+        "model": model,
+        "threshold": None if threshold is None else float(threshold),
+        "exclusions": rules,
+        "particles": {"found": found, "counted": counted, "left_out": found - counted},
+        "size_distribution": None if distribution is None else distribution.to_dict(),
+    }
+
+
+def save_report(
+    stem: str | os.PathLike,
+    image: Any,
+    labels: Any,
+    table: pd.DataFrame,
+    distribution: SizeDistribution | None = None,
+    *,
+    overwrite: bool = False,
+    **record: Any,
+) -> list[Path]:
+    """Write the page as ``stem.png`` and ``stem.pdf`` and the record as ``stem.json``.
+
+    Parameters
+    ----------
+    stem : path
+        Folder and name of the files, without suffix. The folder is made where it is missing.
+    image, labels, table, distribution
+        As :func:`report_figure` takes them.
+    overwrite : bool
+        Replace files of these names.
+    **record
+        As :func:`report_record` takes them.
+
+    Returns
+    -------
+    list of Path
+        The three files.
+
+    Raises
+    ------
+    MicrographError
+        When one of the files exists and ``overwrite`` is false; when ``image`` and ``labels`` differ in
+        shape.
+    """
+    stem = Path(stem)
+    files = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf", ".json")]
+    there = [file for file in files if file.exists()]
+    if there and not overwrite:
+        raise MicrographError(f"{there[0]}: exists already; pass overwrite=True to replace it")
+    distribution = distribution or _distribution(table)
+    text = json.dumps(report_record(image, labels, table, distribution, **record), indent=1, allow_nan=False)
+    figure = report_figure(image, labels, table, distribution)
+    try:
+        save_figure(figure, stem.parent, stem.name)
+    finally:
+        plt.close(figure)
+    write_text(files[-1], text + "\n")
+    return files
+
+
+def _matching(image: Any, labels: Any) -> np.ndarray:
+    array, shape = as_array(labels), as_array(image).shape
+    if array.shape != shape:
+        raise MicrographError(f"the image has shape {shape} and labels {array.shape}; pass those of one micrograph")
+    return array
+
+
+def _distribution(table: pd.DataFrame) -> SizeDistribution | None:
+    return size_distribution(table) if (~table["touches_edge"].astype(bool)).sum() > 1 else None
+
+
+def _without_edge(table: pd.DataFrame, distribution: SizeDistribution | None) -> bool:
+    """Say whether particles at the edge were left out, as they are unless one asks for them."""
+    return distribution is None or distribution.n_excluded > 0 or not table["touches_edge"].any()
+
+
+def _counted(table: pd.DataFrame, distribution: SizeDistribution | None) -> pd.DataFrame:
+    return table[~table["touches_edge"].astype(bool)] if _without_edge(table, distribution) else table
+
+
+def _size_of(table: pd.DataFrame, distribution: SizeDistribution | None) -> tuple[str, str, str]:
+    """Give the column of sizes, what it is in words, and its unit."""
+    column = next(name for name in table if name.startswith("equivalent_diameter_"))
+    column = column if distribution is None else distribution.column
+    words, unit = column.rsplit("_", 1)
+    return column, words.replace("_", " "), unit
+
+
+def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> None:
+    among = np.isin(labels, counted["particle"])
+    for kind, part, colour, dashes in (
+        ("counted", np.where(among, labels, 0), _COUNTED, "solid"),
+        ("left out", np.where(among, 0, labels), _LEFT_OUT, "dashed"),
+    ):
+        rings = [ring[:, ::-1] for ring in outlines(part)]
+        if rings:
+            label = f"{len(np.unique(part[part > 0]))} {kind}"
+            axes.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, linestyles=dashes, label=label))
+    if axes.collections:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=_FONT, borderpad=0)
+        axes.set_title(axes.get_title(), fontsize=_FONT, loc="left")
+        axes.set_title("")
+
+
+def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistribution | None) -> None:
+    """Draw the histogram by number, the log-normal fit on its scale, and the median with its interval."""
+    column, words, unit = _size_of(counted, distribution)
+    counts, edges = np.histogram(counted[column], bins="auto")
+    axes.stairs(counts, edges, fill=True, facecolor=COLOURS["TL"], edgecolor="white", linewidth=0.5)
+    if distribution is not None:
+        x = np.linspace(edges[0], edges[-1], 300)
+        per_bin = len(counted) * (edges[1] - edges[0])
+        for fit in (fit for fit in distribution.fits if fit.family == "lognormal"):
+            better = distribution.fits[0].family
+            note = "" if better == "lognormal" else f" ({better} fits better by AIC)"
+            axes.plot(x, per_bin * fit.density(x), color="black", linewidth=1.2, label=f"log-normal fit{note}")
+        _draw_median(axes, distribution, 1.06 * counts.max())
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=_FONT)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _dress(axes, f"{words} [{unit}]", "number of particles")
+
+
+def _draw_median(axes: Axes, distribution: SizeDistribution, height: float) -> None:
+    median, unit = distribution.median, distribution.column.rsplit("_", 1)[1]
+    weighted = "" if distribution.weights == "number" else f" by {distribution.weights}"
+    text, interval = f"median{weighted} {_number(median.value)} {unit}", None
+    if np.isfinite(median.low):
+        text += f", {100 * distribution.confidence:g} % interval {_number(median.low)} to {_number(median.high)} {unit}"
+        interval = np.maximum([[median.value - median.low], [median.high - median.value]], 0)
+    axes.errorbar(median.value, height, xerr=interval, fmt="o", color="black", markersize=4, capsize=3, label=text)
+
+
+def _draw_shapes(axes: Axes, counted: pd.DataFrame) -> None:
+    axes.scatter(
+        counted["aspect_ratio"], counted["circularity"], s=14, color=COLOURS["TL"], edgecolors="black", linewidths=0.4
+    )
+    for limits, name in ((axes.set_xlim, "aspect_ratio"), (axes.set_ylim, "circularity")):
+        limits(min([0.6, *(0.95 * counted[name])]), max([1.03, *(1.03 * counted[name])]))
+    _dress(axes, "aspect ratio, least over greatest Feret diameter", "circularity")
+
+
+def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None) -> None:
+    axes.set_axis_off()
+    if distribution is None:
+        words = f"N = {n}: two particles at least make a size distribution"
+        axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=_FONT, transform=axes.transAxes)
+        return
+    words, unit = distribution.column.rsplit("_", 1)
+    head = [f"{words.replace('_', ' ')}, by {distribution.weights}", f"value [{unit}]"]
+    head.append(f"{100 * distribution.confidence:g} % interval [{unit}]")
+    rows = [["N", str(distribution.n), ""]]
+    for name, title in _ROWS.items():
+        estimate = distribution.statistics[name]
+        known = np.isfinite(estimate.low)
+        interval = f"{_number(estimate.low)} to {_number(estimate.high)}" if known else ""
+        rows.append([title, _number(estimate.value), interval])
+    drawn = axes.table(rows, colLabels=head, cellLoc="right", colLoc="right", bbox=_TABLE_BOX, edges="horizontal")
+    drawn.auto_set_font_size(False)
+    drawn.set_fontsize(_FONT)
+    for (_, column), cell in drawn.get_celld().items():
+        cell.set_edgecolor("0.8")
+        if column == 0:
+            cell.set_text_props(ha="left")
+
+
+def _dress(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=_FONT)
+    axes.set_ylabel(y, fontsize=_FONT)
+    axes.tick_params(labelsize=_FONT)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _number(value: float) -> str:
+    """Give three significant digits, without an exponent."""
+    digits = 2 - int(np.floor(np.log10(abs(value)))) if value else 0
+    return f"{value:.{max(digits, 0)}f}"

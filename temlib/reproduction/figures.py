@@ -1,0 +1,117 @@
+"""The five figures, one function each: each takes what it shows and the caption of the run, and gives a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from temlib.drawing import (
+    COLOURS,
+    DPI,
+    FONT_PT,
+    explain,
+    show_micrographs,
+)
+from temlib.particles.scores import iou
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from hyperspy.signals import Signal2D
+    from matplotlib.figure import Figure
+
+__all__ = ["figure_1", "figure_2", "figure_3", "figure_4", "figure_5"]
+
+_MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
+
+
+def figure_1(experimental: Sequence[Signal2D], synthetic: Sequence[Signal2D], kind: str, caption: str = "") -> Figure:
+    """Figure 1: (a, b) experimental and (c, d) synthetic micrographs.
+
+    Parameters
+    ----------
+    experimental, synthetic : two micrographs each
+        What to show.
+    kind : str
+        What stands in the place of the experiment: "experimental" or "simulated".
+    caption : str
+        Of the run.
+    """
+    titles = [f"({letter}) {word}" for letter, word in zip("abcd", (kind, kind, "synthetic", "synthetic"), strict=True)]
+    return show_micrographs([*experimental, *synthetic], titles, caption=caption)
+
+
+def figure_2(
+    experimental: Sequence[Signal2D],
+    ml_labels: Sequence[Any],
+    synthetic: Sequence[Signal2D],
+    exact_labels: Sequence[Any],
+    caption: str = "",
+) -> Figure:
+    """Figure 2: labels used for training, (a, b) machine-learning and (c, d) synthetic, exact."""
+    titles = ["(a) ML label", "(b) ML label", "(c) exact label", "(d) exact label"]
+    masks = [{"ML": mask} for mask in ml_labels] + [{"truth": mask} for mask in exact_labels]
+    return show_micrographs([*experimental, *synthetic], titles, masks, caption=caption, fill=True)
+
+
+def figure_3(
+    images: Sequence[Signal2D],
+    ml_labels: Sequence[Any],
+    predictions: Sequence[Any],
+    truths: Sequence[Any],
+    caption: str = "",
+) -> Figure:
+    """Figure 3: (a, d) validation image, (b, e) ML label, (c, f) TL prediction, with their IoU."""
+    shown = [image for image in images for _ in range(3)]
+    masks: list[dict[str, Any]] = []
+    words = []
+    for ml_label, prediction, truth in zip(ml_labels, predictions, truths, strict=True):
+        masks += [{}, {"ML": ml_label}, {"TL": prediction}]
+        words += ["validation image", f"ML label: IoU {iou(ml_label, truth):.2f}"]
+        words += [f"TL prediction: IoU {iou(prediction, truth):.2f}"]
+    titles = [f"({chr(ord('a') + i)}) {word}" for i, word in enumerate(words)]
+    return show_micrographs(shown, titles, masks, columns=3, caption=caption, fill=True)
+
+
+def figure_4(
+    images: Sequence[Signal2D],
+    predictions: Sequence[Any],
+    truths: Sequence[Any],
+    ious: Sequence[float],
+    caption: str = "",
+) -> Figure:
+    """Figure 4: predictions on every test micrograph, beside the truth."""
+    titles = [f"{i + 1}: IoU {score:.2f}" for i, score in enumerate(ious)]
+    masks = [{"truth": truth, "TL": prediction} for truth, prediction in zip(truths, predictions, strict=True)]
+    return show_micrographs(images, titles, masks, caption=caption)
+
+
+def figure_5(scores: pd.DataFrame, caption: str = "") -> Figure:
+    """Figure 5: IoU of ML and TL on the test set, micrograph by micrograph.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        A row for each test micrograph with columns ML, TL and Otsu, the IoU of each.
+    caption : str
+        Of the run.
+    """
+    number = np.arange(1, len(scores) + 1)
+    better = int((scores["TL"] > scores["ML"]).sum())
+    figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained", dpi=DPI)
+    axes.vlines(number, scores["ML"], scores["TL"], color="0.8", linewidth=1, zorder=1)
+    for kind, marker in _MARKERS.items():
+        label = f"{kind}: mean {scores[kind].mean():.2f}, median {scores[kind].median():.2f}"
+        axes.scatter(number, scores[kind], color=COLOURS[kind], marker=marker, s=30, label=label, zorder=2)
+        axes.axhline(scores[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
+    axes.set(ylim=(-0.02, 1.02), xticks=number)
+    axes.set_xlabel("test micrograph", fontsize=FONT_PT)
+    axes.set_ylabel("IoU with the truth", fontsize=FONT_PT)
+    axes.tick_params(labelsize=FONT_PT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"TL better than ML on {better} of {len(scores)} (dashed: means)", fontsize=FONT_PT)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=FONT_PT)
+    explain(figure, [], caption)
+    return figure

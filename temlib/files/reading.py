@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from temlib.errors import MicrographError, one_line
 from temlib.files import nexus
 from temlib.files.hdf5 import check_hdf5, is_hdf5
+from temlib.files.pictures import PICTURES, read_pictures
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -24,13 +24,12 @@ __all__ = ["read_signals"]
 
 # No pickle behind any of these: reading them runs no code of the file's author.
 _READABLE = (
-    *("png", "jpg", "jpeg", "tif", "tiff", "bmp", "dm3", "dm4", "emd", "emi", "ser", "mrc"),
+    *(*PICTURES, "dm3", "dm4", "emd", "emi", "ser", "mrc"),
     *("hspy", "zspy", "h5", "hdf5", "nxs"),
 )
 _HDF5 = ("emd", "hspy", "h5", "hdf5", "nxs")
 _OF_MANY_LAYOUTS = ("h5", "hdf5", "nxs")
 _DETECTOR = "detector"
-_WHOLE = ("png", "jpg", "jpeg", "bmp")  # RosettaSciIO reads these at once or not at all
 
 
 def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[BaseSignal]:
@@ -71,7 +70,10 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
             _check_mrc(path)
         if reader is None and suffix in _OF_MANY_LAYOUTS:
             reader = _reader_of(path)
-        signals = nexus.read_detectors(path, lazy) if reader == _DETECTOR else _load(path, reader, lazy)
+        if reader is None and suffix in PICTURES:
+            signals = [_picture(read) for read in read_pictures(path, lazy)]
+        else:
+            signals = nexus.read_detectors(path, lazy) if reader == _DETECTOR else _load(path, reader, lazy)
     except MicrographError:
         raise
     except MemoryError as error:
@@ -91,11 +93,17 @@ def _load(path: Path, reader: str | None, lazy: bool) -> list[BaseSignal]:
     import hyperspy.api as hs
 
     options: dict[str, Any] = {} if reader is None else {"file_format": reader}
-    whole = path.suffix.lower().lstrip(".") in _WHOLE
     with _quiet():
-        loaded = hs.load(os.fspath(path), escape_square_brackets=True, lazy=lazy and not whole, **options)
-        signals = [_complete(signal) for signal in (loaded if isinstance(loaded, list) else [loaded])]
-    return [signal.as_lazy() for signal in signals] if lazy and whole else signals
+        signals = hs.load(os.fspath(path), escape_square_brackets=True, lazy=lazy, **options)
+        return [_complete(signal) for signal in (signals if isinstance(signals, list) else [signals])]
+
+
+def _picture(read: dict[str, Any]) -> BaseSignal:
+    """Give a signal of what was read of a picture."""
+    import hyperspy.api as hs
+
+    signal = hs.signals.Signal2D(read["data"], axes=read["axes"], metadata=read["metadata"])
+    return signal if isinstance(read["data"], np.ndarray) else signal.as_lazy()
 
 
 def _complete(signal: BaseSignal) -> BaseSignal:
@@ -107,21 +115,7 @@ def _complete(signal: BaseSignal) -> BaseSignal:
         title = {"General": {"title": signal.metadata.General.title}}
         plain = hs.signals.Signal2D(signal.data, metadata=title)
         return plain.as_lazy() if signal._lazy else plain
-    description = str(signal.original_metadata.get_item("ImageDescription", ""))
-    if description.startswith("ImageJ="):
-        said = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
-        unit = _escaped(said.get("unit", ""))
-        for axis in axes.signal_axes:
-            axis.units = unit if "undefined" in str(axis.units) else axis.units
-        if float(said.get("finterval", 0)) > 0 and axes.navigation_dimension == 1:
-            (time,) = axes.navigation_axes
-            time.name, time.scale, time.units = "time", float(said["finterval"]), "s"
     return signal
-
-
-def _escaped(text: str) -> str:
-    r"""Undo what ImageJ makes of other letters: \u00B5 for a micro sign."""
-    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
 
 
 def _check_mrc(path: Path) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+import os
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,29 +134,32 @@ class _Stack:
         return frames
 
     def _frames_from(self, tif: TiffFile, numbers: list[int]) -> Iterator[np.ndarray]:
+        blocks = self._in_one_place(tif) if self.data is not None else partial(self._on_page, tif)
         last, images = -1, np.empty((0, 0, 0))
         for number in numbers:
             block, frame = divmod(number, self.frames_per_page)
             if block != last:
-                last, images = block, self._block(tif, block).reshape((-1, *self.shape[1:]))
+                last, images = block, orient(blocks(block), self.orientation).reshape((-1, *self.shape[1:]))
             yield images[frame]
 
-    def _block(self, tif: TiffFile, number: int) -> np.ndarray:
+    def _in_one_place(self, tif: TiffFile) -> Callable[[int], np.ndarray]:
+        """Give a function that gives the grey images of a page, of pages that lie one after the other."""
+        page = _page_at(tif, *self.pages[0])
+        kind = np.dtype(page.dtype).newbyteorder(tif.byteorder)
+        shape = (self.shape[0] // self.frames_per_page, *self.stored)
+        levels = np.memmap(self.path, kind, "r", self.data or 0, shape)
+        return lambda number: _meaning(page, levels[number], self.samples)
+
+    def _on_page(self, tif: TiffFile, number: int) -> np.ndarray:
         """Give the grey images of a page; one that is not there is 0."""
-        offset, index = self.pages[0 if self.data is not None else number]
+        offset, index = self.pages[number]
         if offset < 0:
-            return np.zeros((self.frames_per_page, *self.shape[1:]), self.dtype)
+            frames = np.zeros((self.frames_per_page, *self.shape[1:]), self.dtype)
+            return frames.swapaxes(1, 2) if self.orientation >= 5 else frames
         page = _page_at(tif, offset, index)
-        if self.data is not None:
-            size = math.prod(self.stored)
-            kind = np.dtype(page.dtype).newbyteorder(tif.byteorder)
-            where = self.data + number * size * kind.itemsize
-            grey = _meaning(page, np.memmap(self.path, kind, "r", where, self.stored), self.samples)
-        elif page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
-            grey = _luma_by_pillow(self.path, index)
-        else:
-            grey = _meaning(page, page.asarray(), self.samples)
-        return orient(grey, self.orientation)
+        if page.photometric == PHOTOMETRIC.YCBCR and page.compression not in _JPEG:
+            return _luma_by_pillow(self.path, index)
+        return _meaning(page, page.asarray(), self.samples)
 
 
 def _page_at(tif: TiffFile, offset: int, number: int) -> TiffPage:
@@ -176,7 +182,7 @@ def _meaning(page: TiffPage, levels: np.ndarray, samples: str) -> np.ndarray:
         levels = _grey_of_samples(page, levels, samples)
     elif page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
         levels = _by_palette(page, levels)
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
+    if page.photometric == PHOTOMETRIC.MINISWHITE and 262 in page.tags:  # else it is only what nothing stands for
         levels = invert(levels, page.bitspersample)
     if levels.dtype == bool:
         levels = levels.astype(np.uint8) * np.uint8(255)
@@ -210,6 +216,8 @@ def _orientation(page: TiffPage) -> int:
 def _stacks_in(path: Path, tif: TiffFile) -> list[_Stack]:
     """Find the images and stacks that are micrographs."""
     groups = _ordered(path, tif) or _alike(path, tif)
+    if any(group.data is None for group in groups):
+        _check_chain(path, tif)
     whole = [group for group in groups if not (group.page.is_reduced or group.page.is_mask)] or groups
     stacks = [_stack_of(path, tif, group) for group in whole]
     stacks = [stack for stack in stacks if stack.calibration.by_microscope] or stacks
@@ -286,6 +294,20 @@ def _check_page(path: Path, tif: TiffFile, page: TiffPage | TiffFrame | None) ->
     key = page.keyframe
     if key is not None and key.compression == 1:
         _check_end(path, tif, math.prod(page.shape) * key.bitspersample // 8)
+
+
+def _check_chain(path: Path, tif: TiffFile) -> None:
+    """Refuse a file whose last directory points to one more that is not there: its later pages are lost."""
+    layout, directory = tif.tiff, tif.filehandle
+    directory.seek(tif.pages[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, directory.read(layout.tagnosize))
+    directory.seek(tags * layout.tagsize, os.SEEK_CUR)
+    (following,) = struct.unpack(layout.offsetformat, directory.read(layout.offsetsize))
+    if following:
+        raise MicrographError(
+            f"{path.name}: is cut off: after {len(tif.pages)} pages it leads on to byte {following}, "
+            "where no page is; copy the file again"
+        )
 
 
 def _check_end(path: Path, tif: TiffFile, end: int) -> None:

@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
+    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument("--overwrite", action="store_true", help="do again what is done")
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")

@@ -21,6 +21,7 @@ from skimage.measure import find_contours, label
 
 from temlib import __version__
 from temlib.errors import MicrographError, one_line
+from temlib.files.json_files import read_json
 from temlib.files.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
 from temlib.writing import write_atomically
 
@@ -35,6 +36,7 @@ Box = tuple[slice, slice]
 _LARGEST_NUMBER = 2**31 - 1
 _LARGEST_IMAGE = 2**28  # pixels that a file may ask for
 _LARGEST_ZIP = 2**28  # bytes, unpacked
+_LARGEST_JSON = 10**8  # bytes
 _LARGEST_ROI_EDGE = 60_000  # the format has two bytes for a coordinate, and negative ones
 _LARGEST_PIXEL_IN_NM = 40  # larger ones are written in um: a TIFF's fractions end at 2^32 / 10^8
 _TABULAR = (".tif", ".tiff", ".png", ".hspy", ".h5")
@@ -519,7 +521,7 @@ def _describe_mask(box: Box, mask: np.ndarray, shape: tuple[int, int]) -> dict[s
 
 
 def _read_coco(path: Path, image: str | None) -> np.ndarray:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, _LARGEST_JSON, object, MicrographError)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise MicrographError(f"{path.name}: no COCO file (it lacks 'images' or 'annotations'); export as COCO")
     chosen = _choose(path.name, content["images"], image)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temlib.errors import OutputError, one_line
+from temlib.errors import MicrographError, OutputError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["remove_leftovers", "reserve", "write_atomically", "write_table", "write_text"]
+__all__ = ["check_suffix", "remove_leftovers", "reserve", "write_atomically", "write_new", "write_table", "write_text"]
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
@@ -43,6 +43,19 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> P
         way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
         raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
     return path
+
+
+def check_suffix(path: str | os.PathLike, *allowed: str) -> None:
+    """Refuse a name that does not end in one of some suffixes."""
+    if Path(path).suffix.lower() not in allowed:
+        raise MicrographError(f"{path}: the name must end in {' or '.join(allowed)}; rename it")
+
+
+def write_new(path: str | os.PathLike, overwrite: bool, write: Callable[[Path], Any]) -> Path:
+    """Write a file that is not there yet, unless asked to replace it; see :func:`write_atomically`."""
+    if Path(path).exists() and not overwrite:
+        raise MicrographError(f"{path}: exists already; pass overwrite=True to replace it")
+    return write_atomically(path, write)
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:

@@ -132,6 +132,22 @@ def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeyp
     assert "0 segmented, 2 done before, 0 failed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "tif", "tiff"])
+def test_pictures_are_segmented_by_the_command(folder, capsys, monkeypatch, suffix):
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda model, runtime: Threshold())
+    grey = np.full((100, 150), 230, np.uint8)
+    for centre in CENTRES:
+        grey[disc(grey.shape, centre, 12)] = 0
+    (folder / "pictures").mkdir()
+    Image.fromarray(grey).save(folder / "pictures" / f"a.{suffix}")
+    monkeypatch.setattr(
+        Threshold, "maps", lambda self, image, scale: np.repeat((image.data < 115)[..., None], 2, -1) * np.float32(1)
+    )
+    assert cli.main(["segment", str(folder / "pictures"), "--out", str(folder / "out")]) == 0
+    assert "1 segmented, 0 done before, 0 failed" in capsys.readouterr().out
+    assert list(pd.read_csv(folder / "out" / "micrographs.csv")["particles"]) == [3]
+
+
 def test_a_movie_among_micrographs_is_told_where_to_go_and_not_read(folder, monkeypatch):
     read = temlib.files.micrographs.read_signals
 

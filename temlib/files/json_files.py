@@ -72,7 +72,7 @@ def parse_json(text: bytes, most_bytes: int = MOST_BYTES, kind: type = dict) -> 
     if len(text) > most_bytes:
         raise ValueError(f"it is larger than {most_bytes:,} bytes")
     try:
-        content = json.loads(text.decode("utf-8-sig"))
+        content = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(content, kind):

@@ -17,6 +17,7 @@ import numpy as np
 
 from temlib.errors import MicrographError
 from temlib.files.reading import read_signals
+from temlib.files.units import is_reciprocal, length_nm
 from temlib.writing import reserve, write_atomically
 
 if TYPE_CHECKING:
@@ -31,28 +32,6 @@ __all__ = [
     "with_axes_of",
 ]
 
-# Spellings that microscope vendors use for a length, in nm.
-_NANOMETRES = {
-    "m": 1e9,
-    "cm": 1e7,
-    "mm": 1e6,
-    "um": 1e3,
-    "µm": 1e3,  # micro sign
-    "μm": 1e3,  # Greek mu
-    "u_m": 1e3,
-    "micron": 1e3,
-    "nm": 1.0,
-    "n_m": 1.0,
-    "a": 0.1,
-    "å": 0.1,
-    "angstrom": 0.1,
-    "pm": 1e-3,
-    "p_m": 1e-3,
-}
-# A pixel this large is a printing resolution (300 dpi is 85 um), not a microscope's.
-_LARGEST_PIXEL_NM = 1e4
-# A tenth of the finest pixel of an atom-resolving microscope: smaller ones are a damaged header.
-_SMALLEST_PIXEL_NM = 1e-4
 _OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
 
 
@@ -120,7 +99,7 @@ def pixel_size_of(image: Any) -> tuple[float, float] | None:
     if not hasattr(image, "axes_manager"):
         return None
     axes = image.axes_manager.signal_axes[::-1]
-    sizes = tuple(_length_nm(axis.scale, axis.units) for axis in axes)
+    sizes = tuple(length_nm(axis.scale, axis.units) for axis in axes)
     return None if None in sizes else sizes  # type: ignore[return-value]
 
 
@@ -263,8 +242,8 @@ def _flaw_of(signal: Signal2D) -> str | None:
     axes = signal.axes_manager
     if len(shape) < 2 or axes.signal_dimension != 2:
         return f"a spectrum or profile of shape {shape}"
-    units = [str(axis.units).replace(" ", "") for axis in axes.signal_axes]
-    if "diffraction" in signal.metadata.Signal.signal_type or any(u.startswith("1/") or "rad" in u for u in units):
+    reciprocal = any(is_reciprocal(axis.units) for axis in axes.signal_axes)
+    if reciprocal or "diffraction" in signal.metadata.Signal.signal_type:
         return "a diffraction pattern"
     if axes.navigation_dimension > 1:
         return f"data of shape {shape}, with more than one axis besides y and x"
@@ -289,11 +268,3 @@ def _to_grey(data: np.ndarray) -> np.ndarray:
         return data
     luma = sum(weight * data[name] for name, weight in zip("RGB", (0.2126, 0.7152, 0.0722), strict=True))
     return np.rint(luma).astype(data.dtype["R"])
-
-
-def _length_nm(scale: float, units: Any) -> float | None:
-    factor = _NANOMETRES.get(str(units).strip().lower())
-    if factor is None or not np.isfinite(scale) or scale == 0:
-        return None
-    length = abs(scale) * factor
-    return length if _SMALLEST_PIXEL_NM < length < _LARGEST_PIXEL_NM else None

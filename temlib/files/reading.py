@@ -30,6 +30,7 @@ _READABLE = (
 _HDF5 = ("emd", "hspy", "h5", "hdf5", "nxs")
 _OF_MANY_LAYOUTS = ("h5", "hdf5", "nxs")
 _DETECTOR = "detector"
+_WHOLE = ("png", "jpg", "jpeg", "bmp")  # RosettaSciIO reads these at once or not at all
 
 
 def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[BaseSignal]:
@@ -90,9 +91,11 @@ def _load(path: Path, reader: str | None, lazy: bool) -> list[BaseSignal]:
     import hyperspy.api as hs
 
     options: dict[str, Any] = {} if reader is None else {"file_format": reader}
+    whole = path.suffix.lower().lstrip(".") in _WHOLE
     with _quiet():
-        signals = hs.load(os.fspath(path), escape_square_brackets=True, lazy=lazy, **options)
-        return [_complete(signal) for signal in (signals if isinstance(signals, list) else [signals])]
+        loaded = hs.load(os.fspath(path), escape_square_brackets=True, lazy=lazy and not whole, **options)
+        signals = [_complete(signal) for signal in (loaded if isinstance(loaded, list) else [loaded])]
+    return [signal.as_lazy() for signal in signals] if lazy and whole else signals
 
 
 def _complete(signal: BaseSignal) -> BaseSignal:

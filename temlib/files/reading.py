@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from temlib.files.contents import Contents, from_dictionary
 from temlib.files.hdf5 import check_hdf5, is_hdf5
 from temlib.files.hyperspy_files import read_hspy, read_zspy
 from temlib.files.mrc import read_mrc
+from temlib.files.pictures import PICTURES, read_pictures
 
 __all__ = ["READABLE", "Kind", "read_signals"]
 
@@ -55,8 +55,7 @@ class Kind:
 
 
 READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
-    **dict.fromkeys(("png", "jpg", "jpeg", "bmp"), Kind("Picture", lazy=False)),
-    **dict.fromkeys(("tif", "tiff"), Kind("Picture")),
+    **{suffix: Kind("Picture", lazy=suffix in ("tif", "tiff")) for suffix in PICTURES},
     **dict.fromkeys(("dm3", "dm4"), Kind("DigitalMicrograph")),
     "emd": Kind("EMD", hdf5=True),
     **dict.fromkeys(("emi", "ser"), Kind("TIA")),
@@ -130,32 +129,13 @@ def _kind_of(path: Path, reader: str | None) -> Kind:
 
 def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:
     if reader == "picture":
-        return _read_pictures(path, lazy)
+        return read_pictures(path, lazy)
     return _OWN[reader](path) if reader in _OWN else _from_rosetta(reader, path)
 
 
-def _read_pictures(path: Path, lazy: bool) -> list[dict[str, Any]]:
-    """Read a picture; RosettaSciIO reads those of Pillow at once or not at all."""
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return [_as_imagej_says(each) for each in _from_rosetta("tiff", path, lazy)]
-    return _from_rosetta("image", path, False)
-
-
-def _as_imagej_says(picture: dict[str, Any]) -> dict[str, Any]:
-    description = str(picture["original_metadata"].get("ImageDescription", ""))
-    if description.startswith("ImageJ="):
-        said = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
-        unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), said.get("unit", ""))
-        for axis in picture["axes"]:
-            axis["units"] = axis.get("units") or unit
-            if axis["navigate"] and float(said.get("finterval", 0)) > 0:
-                axis.update(name="time", scale=float(said["finterval"]), units="s")
-    return picture
-
-
-def _from_rosetta(module: str, path: Path, lazy: bool = True) -> list[dict[str, Any]]:
+def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
     with _quiet():
-        return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=lazy)
+        return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=True)
 
 
 def _read_emd(path: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temlib.errors import MicrographError
 from temlib.files.colours import cmyk_to_grey, luma, orient
+from temlib.files.contents import warn
 from temlib.files.memory import check_memory
 from temlib.files.tiff import is_tiff, read_tiff
 
@@ -92,7 +93,7 @@ def _frames_of(path: Path, picture: Image.Image) -> tuple[np.ndarray, list[dict[
     number = getattr(picture, "n_frames", 1)
     if number > 1 and picture.format not in ("GIF", "WEBP"):
         if picture.format == "PNG":
-            warnings.warn(f"{path.name}: is an animation; its first picture is taken, the others left", stacklevel=2)
+            warn(f"{path.name}: is an animation; its first picture is taken, the others left")
         number = 1
     check_memory(path.name, picture.width * picture.height * (number + _WORK), _WAY_OUT)
     if number == 1:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from xml.etree import ElementTree
 
 from tifffile import TiffFile, TiffPage
 
+from temlib.files.contents import warn
 from temlib.files.units import is_reciprocal, length_nm, names_a_unit
 
 __all__ = ["Calibration", "calibration_of"]
@@ -79,7 +79,7 @@ def calibration_of(name: str, tif: TiffFile, page: TiffPage, number: int = 0) ->
 
 
 def _warn(name: str, what: str) -> None:
-    warnings.warn(f"{name}: {what} is not understood; the pixel size stays unknown, pass pixel_size_nm=", stacklevel=2)
+    warn(f"{name}: {what} is not understood; the pixel size stays unknown, pass pixel_size_nm=")
 
 
 def _shown(sides: Sides) -> str:

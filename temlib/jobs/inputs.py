@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from temlib.errors import MicrographError, RunError, readable
-from temlib.files import reading
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.files.reading import READABLE
 from temlib.jobs.results import results_in
 from temlib.network.augmentation import resize
 
@@ -46,7 +46,6 @@ _ALIKE = 0.9  # correlation of grey levels: an exported picture has another cont
 _EDGE = 256  # px: on pictures of this size
 _PROPORTIONS = 0.01
 _ZARR = ".zspy"
-_READABLE = getattr(reading, "READABLE", None) or reading._READABLE
 
 
 @dataclass
@@ -171,7 +170,7 @@ def _of_other_kinds(named: Collection[Path], files: Sequence[Path]) -> dict[Path
     """Find files that are no micrographs by their names, those that somebody named apart."""
     kinds = {file: file.suffix.lower().lstrip(".") for file in files if file not in named}
     return {
-        file: f"of kind .{kind}" if kind else "without a kind" for file, kind in kinds.items() if kind not in _READABLE
+        file: f"of kind .{kind}" if kind else "without a kind" for file, kind in kinds.items() if kind not in READABLE
     }
 
 

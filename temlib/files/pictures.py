@@ -52,7 +52,8 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     Raises
     ------
     MicrographError
-        When the file is damaged, or larger than the free memory.
+        When the file is cut off, or larger than the free memory. Of otherwise damaged files the errors
+        of Pillow and tifffile come through.
     """
     if is_tiff(path):
         return read_tiff(path, lazy)

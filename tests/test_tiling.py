@@ -119,7 +119,7 @@ def test_unknown_and_missing_runtimes(model, monkeypatch):
 
 
 def test_openvino_reports_nothing_to_its_makers():
-    code = "import sys; from temlib import prediction; tiling._import_openvino(); "
+    code = "import sys; from temlib.network import tiling; tiling._import_openvino(); "
     code += "print(sys.modules['openvino_telemetry'], [name for name in sys.modules if 'telemetry.' in name])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if "there is no OpenVINO" in result.stderr:

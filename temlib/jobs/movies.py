@@ -188,7 +188,7 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), Parcel(segmenter)
+    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
     try:
         scales = segmenter.scales_for(movie.open(), scale)
     except ValueError as error:

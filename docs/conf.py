@@ -67,6 +67,8 @@ docs/lecturer
 :hidden:
 :caption: Reference
 
+docs/evidence
+docs/develop
 docs/api
 docs/clusters
 docs/robustness

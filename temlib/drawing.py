@@ -83,7 +83,7 @@ def show_micrograph(
     axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
-    axes.set_title(title, fontsize=FONT_PT)
+    axes.set_title(title, fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
     size = pixel_size_of(image)
     if size is None:

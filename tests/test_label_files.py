@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from skimage.measure import points_in_poly
 
 import temlib
 from temlib.drawing import COLOURS
-from temlib.files.label_files import _fill, as_markers, load_labels, outlines, save_coco, save_labels, save_rois
+from temlib.files.label_files import as_markers, load_labels, outlines, save_coco, save_labels, save_rois
 from temlib.files.micrographs import micrograph
+from temlib.files.regions import paint, runs_of
 from tests.conftest import disc
 
 shapes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)
@@ -59,10 +61,8 @@ def test_outlines_enclose_the_particles_and_no_more(array):
     for number in np.unique(array[array > 0]):
         rings = outlines(array == number)
         assert all(np.array_equal(ring[0], ring[-1]) for ring in rings)
-        box, mask = _fill([ring[:-1] + 0.5 for ring in rings], array.shape)
-        filled = np.zeros(array.shape, bool)
-        filled[box] = mask
-        assert np.array_equal(filled, array == number)
+        filled = paint(array.shape, [(1, runs_of([ring[:-1] + 0.5 for ring in rings], array.shape))])
+        assert np.array_equal(filled == 1, array == number)
 
 
 def test_outlines_count_from_the_centres_of_pixels():
@@ -349,7 +349,7 @@ def test_zips_are_bounded_and_never_unpacked(tmp_path, monkeypatch):
     members = {"../../escape/3.roi": square, "__MACOSX/._3.roi": b"junk", "/tmp/b/4.roi": square[:]}
     assert load_labels(make_zip(tmp_path / "a.zip", members), (2, 2)).tolist() == [[4, 0], [0, 0]]
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
-    monkeypatch.setattr("temlib.files.label_files._LARGEST_ZIP", 100)
+    monkeypatch.setattr("temlib.files.imagej_rois._LARGEST_ZIP", 100)
     assert "unpacks to more than 100 bytes" in refusal(tmp_path / "a.zip", (2, 2))
 
 
@@ -370,3 +370,159 @@ def test_bad_coco_files_are_refused_in_one_line(tmp_path):
     huge = {"images": [{"id": 1, "file_name": "a", "height": 10**9, "width": 10**9}], "annotations": []}
     (tmp_path / "a.json").write_text(json.dumps(huge))
     assert "not possible" in refusal(tmp_path / "a.json")
+
+
+def square(left, top, name, **places):
+    roi = roifile.ImagejRoi(
+        roitype=roifile.ROI_TYPE.RECT, left=left, top=top, right=left + 2, bottom=top + 2, name=name
+    )
+    for place, number in places.items():
+        setattr(roi, place, number)
+    return roi
+
+
+@pytest.mark.parametrize("way", ["position", "t_position", "z_position", "name"])
+def test_rois_of_several_slices_are_not_piled_into_one_image(tmp_path, way):
+    def drawn(number, left):
+        named = f"{number:04d}-0001-000{left}" if way == "name" else f"{left}"
+        return square(left, 0, named, **({} if way == "name" else {way: number}))
+
+    path = write_rois(tmp_path / "a.zip", drawn(1, 0), drawn(3, 2), drawn(3, 4))
+    assert "slices 1, 3; pass slice=1, say, or shape=(3, height, width)" in refusal(path, (4, 8))
+    masks = [load_labels(path, (4, 8), slice=number) > 0 for number in (1, 2, 3)]
+    assert [np.flatnonzero(mask.any(axis=0)).tolist() for mask in masks] == [[0, 1], [], [2, 3, 4, 5]]
+    stack = load_labels(path, (3, 4, 8))
+    assert stack.shape == (3, 4, 8)
+    assert np.array_equal(stack > 0, masks)
+    assert "slices 1, 3" in refusal(path, (4, 8), slice=4)
+    assert "slices 1, 3" in refusal(path, (2, 4, 8))
+    alone = write_rois(tmp_path / "b.zip", drawn(3, 2), drawn(3, 4))
+    assert np.array_equal(load_labels(alone, (4, 8)) > 0, masks[2]), "of one slice: no choice is needed"
+
+
+def test_rois_of_no_slice_are_on_all_and_channels_are_not_mixed_with_frames(tmp_path):
+    some = write_rois(
+        tmp_path / "a.zip", square(0, 0, "1", position=1), square(2, 0, "2", position=2), square(4, 0, "7")
+    )
+    assert np.unique(load_labels(some, (4, 8), slice=2)).tolist() == [0, 2, 7]
+    mixed = [square(2 * n, 0, f"{n}", c_position=1 + n % 2, t_position=1 + n // 2) for n in range(4)]
+    assert "several channels" in refusal(write_rois(tmp_path / "b.zip", *mixed), (4, 8))
+
+
+def test_a_stack_of_label_images_is_read_by_slice_or_whole(tmp_path):
+    stack = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True)
+    assert np.array_equal(load_labels(tmp_path / "a.tif", slice=2), stack[1])
+    assert np.array_equal(load_labels(tmp_path / "a.tif", (2, 3, 4)), stack)
+    assert load_labels(tmp_path / "a.tif", (2, 3, 4), particle=13).sum() == 1
+    assert "pass slice=1, say, or shape=(2, 3, 4)" in refusal(tmp_path / "a.tif")
+    assert "pass slice=" in refusal(tmp_path / "a.tif", slice=3)
+
+
+@pytest.mark.parametrize("axes", ["yx", "xy", "yxc", "xyc", "tyxc", "czxyt", "zyx"])
+def test_the_axes_that_ilastik_names_are_followed(tmp_path, labels, axes):
+    array = np.expand_dims(labels, tuple(range(2, len(axes))))
+    array = np.moveaxis(array, (0, 1), (axes.index("y"), axes.index("x")))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["exported_data"] = array
+        file["exported_data"].attrs["axistags"] = json.dumps({"axes": [{"key": key, "typeFlags": 2} for key in axes]})
+    assert np.array_equal(load_labels(tmp_path / "a.h5", labels.shape), labels)
+
+
+def test_axes_of_ilastik_that_do_not_fit_are_refused(tmp_path):
+    for tags, size, reason in (
+        (json.dumps({"axes": [{"key": key} for key in "yxc"]}), 2, "pass slice=1"),
+        (json.dumps({"axes": [{"key": key} for key in "yx"]}), 1, "axes 'yx'"),
+        (json.dumps({"axes": [{"key": key} for key in "tzc"]}), 1, "axes 'tzc'"),
+        ("{}", 1, "lacks 'axes'"),
+        ("[" * 60_000, 1, "cannot be read"),
+    ):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["exported_data"] = np.zeros((4, 5, size), np.uint8)
+            file["exported_data"].attrs["axistags"] = tags
+        assert reason in refusal(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(("dtype", "top"), [(np.uint32, 2**31), (np.uint64, 2**40), (np.float32, 3e9), (np.int64, -1)])
+def test_numbers_that_are_no_labels_are_refused(tmp_path, dtype, top):
+    array = np.array([[0, top]], dtype)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["exported_data"] = array
+    assert "labels lie between 0 and" in refusal(tmp_path / "a.h5")
+    if dtype != np.int64:
+        tifffile.imwrite(tmp_path / "a.tif", array)
+        assert "labels lie between 0 and" in refusal(tmp_path / "a.tif")
+
+
+def categories(path, *names, chosen=None, crowds=(), encoding="utf-8"):
+    """Write a COCO file of one image with a pixel of each category, and read it."""
+    annotations = [
+        {"id": i, "image_id": 1, "category_id": 7 + i, "segmentation": [[i, 0, i + 1, 0, i + 1, 1, i, 1]]}
+        | ({"iscrowd": 1} if i in crowds else {})
+        for i in range(len(names))
+    ]
+    known = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
+    images = [{"id": 1, "file_name": "a", "height": 1, "width": len(names)}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": known})
+    path.write_bytes(text.encode(encoding))
+    return load_labels(path, categories=chosen)[0].tolist()
+
+
+def test_categories_of_coco_can_be_chosen_and_a_scale_bar_is_no_particle(tmp_path):
+    path = tmp_path / "a.json"
+    names = ["rod", "scale bar", "sphere", "Scale_Bar", "scalebar", "text", "label", "bar"]
+    assert categories(path, *names) == [1, 0, 2, 0, 0, 0, 0, 0]
+    assert categories(path, *names, chosen=["sphere", 8]) == [0, 1, 2, 0, 0, 0, 0, 0]
+    assert categories(path, *names, chosen="bar")[-1] == 1
+    assert categories(path, *names, crowds=[0]) == [0, 0, 1, 0, 0, 0, 0, 0]
+    with pytest.raises(temlib.MicrographError, match=r"a.json: no category 'cube'; pass categories= out of 'rod', "):
+        load_labels(path, categories="cube")
+    with pytest.raises(temlib.MicrographError, match=r"a.json: holds no particles but 'label'; pass categories="):
+        categories(path, "label")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_does_not_matter(tmp_path, encoding):
+    assert categories(tmp_path / "a.json", "Körner", encoding=encoding) == [1]
+
+
+def test_large_polygons_are_painted_the_later_over_the_earlier(tmp_path):
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 1500, (150, 4, 2))
+    annotations = [{"id": i, "image_id": 1, "segmentation": [each.ravel().tolist()]} for i, each in enumerate(corners)]
+    images = [{"id": 1, "file_name": "a", "height": 1500, "width": 1500}]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    labels = load_labels(tmp_path / "a.json")
+    y, x = rng.integers(0, 1500, (2, 300))
+    inside = np.array([points_in_poly(np.column_stack([x, y]) + 0.499, each) for each in corners])
+    last = np.where(inside.any(axis=0), len(corners) - inside[::-1].argmax(axis=0), 0)
+    assert (labels[y, x] == last).mean() > 0.99  # but for pixels on an edge
+
+
+def test_what_would_take_minutes_to_paint_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("temlib.files.regions._MOST_PAINTED", 2000)
+    assert "again and again" in refusal(coco(tmp_path / "a.json", *[[[0, 0, 5, 0, 5, 6, 0, 6]]] * 9))
+    monkeypatch.setattr("temlib.files.regions._MOST_CROSSINGS", 5)
+    assert "too many corners" in refusal(coco(tmp_path / "a.json", [[0, 0, 5, 0, 5, 6, 0, 6]]))
+
+
+@pytest.mark.parametrize(
+    "counts", ["", "o" * 1000, "!!", [3.5, 26.5], [], [2**62, 2**62], [15], "<3", [[30]], {"a": 1}]
+)
+def test_run_lengths_that_do_not_fill_their_image_are_refused(tmp_path, counts):
+    refusal(coco(tmp_path / "a.json", {"size": [6, 5], "counts": counts}))
+
+
+def test_absurd_sizes_are_refused_before_there_is_room_made_for_them(tmp_path):
+    for height, width in ((10**9, 10**9), (0, 5), (-3, 5), (10**9, 1)):
+        images = [{"id": 1, "file_name": "a", "height": height, "width": width}]
+        (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": []}))
+        assert "not possible" in refusal(tmp_path / "a.json")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("exported_data", (10**5, 10**5), np.uint8, chunks=(100, 100))
+    assert "too large" in refusal(tmp_path / "a.h5")
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        for tag in ("ImageWidth", "ImageLength"):
+            file.pages[0].tags[tag].overwrite(60_000)
+    refusal(tmp_path / "a.tif")

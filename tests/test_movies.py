@@ -209,7 +209,7 @@ def test_what_is_no_movie_is_refused(movie, segmenter, tmp_path):
 
 
 def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypatch):
-    sent = pickle.dumps(Parcel(segmenter))
+    sent = pickle.dumps(segmenter.parcel())
     first, second = pickle.loads(sent), pickle.loads(sent)
     arrived = first.open()
     assert arrived is second.open()
@@ -217,10 +217,10 @@ def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypat
     assert fingerprint(arrived) == fingerprint(segmenter) == first.key
     image = np.random.default_rng(0).normal(size=SHAPE)
     np.testing.assert_allclose(arrived.maps(image, 1.0), segmenter.maps(image, 1.0), atol=1e-6)
-    assert Parcel(segmenter).open() is segmenter
+    assert segmenter.parcel().open() is segmenter
     other = Segmenter(segmenter.model, threshold=0.3)
     assert fingerprint(other) != fingerprint(segmenter)
-    assert pickle.loads(pickle.dumps(Parcel(other))).open().threshold == 0.3
+    assert pickle.loads(pickle.dumps(other.parcel())).open().threshold == 0.3
 
 
 def test_a_scheduler_at_an_address(movie, segmenter, whole, tmp_path):

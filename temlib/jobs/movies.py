@@ -178,7 +178,7 @@ def segment_movie(
         raise RunError(f"{out}: a movie's result is written under a name that ends in {_SUFFIX}")
     if out.exists() and not overwrite:
         raise RunError(f"{out}: exists already; pass overwrite=True (--overwrite) to replace it")
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), Parcel(segmenter)
+    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
     try:
         scales = segmenter.scales_for(movie.open(), scale)
     except ValueError as error:

@@ -268,7 +268,7 @@ def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> Non
             axes.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, linestyles=dashes, label=label))
     if axes.collections:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=_FONT, borderpad=0)
-        axes.set_title(axes.get_title(), fontsize=_FONT, loc="left")
+        axes.set_title(axes.get_title(), fontsize=_FONT, loc="left", parse_math=False)
         axes.set_title("")
 
 

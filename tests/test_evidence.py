@@ -1,0 +1,303 @@
+"""What is said in prose is what the committed tables say."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from temlib import Run
+from temlib.reproduction.run_folder import MEASURED
+from tests.benchmarks import separation, synthetic_transfer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_scores_of_the_runs_are_those_of_the_committed_tables():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    for run, row in Run(root=ROOT).compare().iterrows():
+        cells = [f"{row[f'{kind} mean']:.2f}, {row[f'{kind} median']:.2f}" for kind in ("ML", "TL", "Otsu")]
+        assert f"| `{run}` | {' | '.join(cells)} | {row['TL > ML']} |" in evidence
+    seeds = pd.read_csv(MEASURED / "seeds.csv")
+    assert seeds["seed"].nunique() >= 3
+    assert (seeds.groupby(["run", "seed"]).size() == 11).all()
+    for run, rows in seeds.assign(wins=seeds["TL"] > seeds["ML"]).groupby("run"):
+        by_seed = rows.groupby("seed", sort=False)
+        cells = [", ".join(f"{mean:.2f}" for mean in by_seed[kind].mean()) for kind in ("ML", "TL")]
+        assert f"| `{run}` | {' | '.join(cells)} | {', '.join(map(str, by_seed['wins'].sum()))} of 11 |" in evidence
+
+
+def test_numbers_in_prose_are_those_of_the_tables():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    iou = pd.read_csv(MEASURED / "bundled.csv").groupby(["data", "split"])[["iou", "otsu"]].agg(["mean", "median"])
+    said = [iou.loc[where] for where in (("emps", "test"), ("emps", "validation"), ("simulated", "test"))]
+    (test, validation, simulated) = [f"{x['iou', 'mean']:.2f}" for x in said]
+    medians = [f"{x['iou', 'median']:.2f}" for x in said]
+    otsu = [f"{x['otsu', 'mean']:.2f}" for x in said]
+    assert f"mean IoU of {test} (median {medians[0]}) on the 11 test micrographs of `emps`" in evidence
+    assert f"{validation} ({medians[1]}) on its 36 validation micrographs and {simulated} ({medians[2]})" in evidence
+    assert f"Otsu's threshold has {otsu[0]}, {otsu[1]} and {otsu[2]}" in evidence
+    seeds = pd.read_csv(MEASURED / "seeds.csv")
+    seeds = seeds.assign(gain=seeds["TL"] - seeds["ML"], better=seeds["TL"] > seeds["ML"]).groupby(["run", "seed"])
+    gain, better = seeds["gain"].mean(), seeds["better"].sum()
+    assert (
+        f"by {gain.min():.2f} to {gain.max():.2f}, and is better on {better.min()} to {better.max()} of 11" in evidence
+    )
+    sizes = pd.read_csv(MEASURED / "sizes.csv").query("varied == 'diameter_px'").set_index("diameter_px")
+    bias = -sizes["network bias_percent"]
+    text = " ".join((ROOT / "notebooks" / "06_measure_particles.ipynb").read_text().replace("\\n", " ").split())
+    text = text.replace('", "', " ").replace("  ", " ")
+    assert f"{bias[16]:.0f} % at 16 px and {bias[12]:.0f} % at 12 px" in text
+    assert bias[[24, 48, 96]].between(0.5, 2.5).all()
+
+
+def test_what_the_method_can_and_cannot_do_is_what_was_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    noise = pd.read_csv(MEASURED / "label_noise.csv")
+    assert (noise.groupby(["way", "strength", "encoder", "data"])["seed"].nunique() == 3).all()
+    noise = noise.query("encoder == 'frozen' and data == 'synthetic'")
+    better = (noise["iou"] > noise["teacher"]).groupby([noise["way"], noise["strength"]])
+    assert better.all()["wrong pixels"].all()
+    assert not better.any()[[("eroded", -0.16), ("missed particles", 0.6)]].any()
+    mean = noise.groupby(["way", "strength"])[["teacher", "iou"]].mean()
+    assert f"that has {mean.loc[('exact', 0), 'iou']:.2f} on other ones" in evidence
+    for key, words in {
+        ("wrong pixels", 0.15): "(IoU of the labels {teacher:.2f}) it has {iou:.2f}, better than its teacher",
+        ("false particles", 0.3): "that are none (IoU {teacher:.2f}) {iou:.2f}.",
+        ("eroded", -0.16): "too small (IoU {teacher:.2f}) or left out",
+        ("missed particles", 0.6): "left out (IoU {teacher:.2f}) are",
+    }.items():
+        assert words.format(**mean.loc[key]) in evidence
+    drawn = mean.loc[("eroded", -0.16), "iou"], mean.loc[("missed particles", 0.6), "iou"]
+    assert "{:.2f} and {:.2f}, worse than its teacher".format(*drawn) in evidence
+
+    def spread(table, *keys):
+        each = table.groupby([*keys, "seed"])["iou"].mean().groupby(list(keys)).agg(["mean", "min", "max"])
+        assert table["seed"].nunique() >= 3
+        return each.apply(lambda row: "{mean:.2f} ({min:.2f} to {max:.2f})".format(**row), axis=1)
+
+    own = spread(pd.read_csv(MEASURED / "own_scribbles.csv").query("classifier == 'quadratic'"), "data")
+    assert f"there give {own['simulated']} on the test micrographs of `simulated` and {own['emps']} on" in evidence
+    tl = spread(pd.read_csv(MEASURED / "seeds.csv").rename(columns={"TL": "iou"}), "run")
+    assert f"TL has {tl['simulated-bundled']} and {tl['emps-bundled']} with the bundled encoder" in evidence
+    baselines = pd.read_csv(MEASURED / "baselines.csv")
+    each = spread(baselines, "source", "network")
+    assert (baselines.groupby(["source", "network"])["seed"].nunique() == 3).all()
+    hand, both = (each[source] for source in ("20 hand labels", "ML labels and synthetic"))
+    words = "score {} on ImageNet's frozen encoder, {} on the bundled one, and {} on one that knows nothing."
+    frozen = [f"{encoder}, frozen" for encoder in ("imagenet", "bundled", "random")]
+    assert words.format(*hand[frozen]) in evidence
+    assert f"from random weights, reaches {hand['classic U-Net']}, our own network" in evidence
+    assert f"learning from random weights, {hand['random, all learns']}, in six times the time" in evidence
+    assert (
+        "micrographs it is {}, {} and {}, and {} for the classic U-Net".format(*both[[*frozen, "classic U-Net"]])
+        in evidence
+    )
+    by_seed = baselines.pivot_table("iou", ["source", "seed"], "network")
+    mean = baselines.groupby(["source", "network"])["iou"].mean().unstack("source")
+    notebook = _prose("04_train_mobilenet_unet")
+    frozen_one, classic, ours = "imagenet, frozen", "classic U-Net", "random, all learns"
+    by_hand, mixed = mean["20 hand labels"], mean["ML labels and synthetic"]
+    assert f"encoder {by_hand[frozen_one]:.2f}, from random weights {by_hand[classic]:.2f}, the classic" in notebook
+    assert f"{by_hand[classic]:.2f}" == f"{by_hand[ours]:.2f}"
+    words = (
+        f"it is {mixed[frozen_one]:.2f} against {mixed[classic]:.2f} of the classic U-Net and {mixed[ours]:.2f} of ours"
+    )
+    assert words in notebook
+    worst = by_seed.loc["ML labels and synthetic", 1]
+    assert f"a little better ({worst[classic]:.2f} against {worst[frozen_one]:.2f})" in notebook
+    ahead = by_seed["imagenet, frozen"] > by_seed["classic U-Net"]
+    assert ahead.groupby("source").sum().to_dict() == {"20 hand labels": 3, "ML labels and synthetic": 2}
+    assert (by_seed.idxmin(axis=1) == "random, frozen").all()
+    by_hand, mixed = by_seed.loc["20 hand labels"], by_seed.loc["ML labels and synthetic"]
+    from_nothing = by_seed.columns[by_seed.columns.str.contains("random|classic")]
+    assert (by_hand["bundled, frozen"] > by_hand[from_nothing].max(axis=1)).all()
+    assert (mixed["bundled, adapted"] > mixed["bundled, frozen"]).all()
+    assert [(s["imagenet, fine-tuned"] > s["imagenet, frozen"]).sum() for s in (by_hand, mixed)] == [0, 1]
+    seconds = baselines.groupby("network")["seconds"].mean()
+    assert 5.5 < seconds["classic U-Net"] / seconds["imagenet, frozen"] < 7
+    assert 5.5 < seconds["random, all learns"] / seconds["imagenet, frozen"] < 7
+    mixing = pd.read_csv(MEASURED / "mixing.csv")
+    ways = spread(mixing, "way")
+    assert (mixing.groupby("way")["seed"].nunique() == 3).all()
+    assert f"score {ways['both']} after ML labels and synthetic micrographs together, {ways['synthetic']}" in evidence
+    assert f"{ways['ML labels']} after ML labels alone" in evidence
+    cells = mixing.pivot(index="way", columns="seed", values="iou")
+    gain = cells - cells.loc["both"]
+    worst = mixing.groupby("seed")["teacher"].first().idxmin()
+    less = [
+        "mostly synthetic",
+        "synthetic, then ML",
+        *(f"both, ML {how}" for how in ("boundaries ignored", "cleaned", "doubted")),
+    ]
+    here, elsewhere = gain.loc[less, worst], gain.loc[less].drop(columns=worst)
+    said = f"gain {here.min():.2f} to {here.max():.2f}"
+    assert f"{said} where those are worst, and nothing elsewhere" in evidence
+    assert elsewhere.max().max() < 0.005
+    notebook = _prose("05_reproduce_figures")
+    assert f"{said} on *both*" in notebook
+    assert f"or lose up to {-elsewhere.min().min():.2f}." in notebook
+    assert gain.loc["both, ML doubted"].min() >= 0
+    assert gain.loc["both, ML smoothed"].max() < 0.001
+    assert (cells.max(axis=1) - cells.min(axis=1)).loc["both"] > gain.loc[less].max().max()
+    both = pd.read_csv(MEASURED / "label_noise.csv").pivot_table("iou", ["way", "strength", "data", "seed"], "encoder")
+    tuned = (both["fine-tuned"] - both["frozen"]).round(4)
+    assert (tuned.loc["wrong pixels", :, "simulated"] >= 0).all()
+    assert ((tuned.loc["missed particles", 0.6] < 0).groupby("data").sum() == 2).all()
+
+
+def test_what_is_said_of_fine_tuning_is_what_was_measured():
+    tuned = pd.read_csv(MEASURED / "fine_tuning.csv")
+    assert (tuned.groupby(["data", "method", "n"])["seed"].nunique() == 3).all()
+    iou = tuned.assign(method=tuned["method"].str.removeprefix("bundled, ")).pivot_table(
+        "iou", ["data", "n", "seed"], "method"
+    )
+    as_it_comes = iou["adapted"].xs(0, level="n")
+    iou = iou.drop(0, level="n")
+    gain = iou.sub(as_it_comes.reindex(iou.index.droplevel("n")).to_numpy(), axis=0)
+    adapting = gain["adapted"]
+    assert (adapting.drop(("emps", 5)) > 0).all()
+    assert sorted(adapting["emps", 5] > 0) == [False, True, True]
+    notebook = _prose("04_train_mobilenet_unet")
+    means = {cell: f"{value:.2f}" for cell, value in adapting.groupby(["data", "n"]).mean().items()}
+    assert f"of `emps` that gains {means['emps', 20]} and {means['emps', 100]} over the network" in notebook
+    assert (
+        f"of `simulated` {means['simulated', 5]} and {means['simulated', 20]}, and something with every seed"
+        in notebook
+    )
+    assert f"and lose {-adapting['emps', 5].min():.2f} in the third" in notebook
+    alone = gain["fine-tuned"].groupby(["data", "n"]).mean().groupby("data").max()
+    assert f"gains {alone['emps']:.2f} at the most on `emps`, and {alone['simulated']:.2f} on `simulated`" in notebook
+    after = iou["adapted and fine-tuned"] - iou["adapted"]
+    on_average = after.groupby(["data", "n"]).mean()
+    assert (on_average.iloc[:-1] < 0).all()
+    assert on_average.iloc[-1] < 0.001
+    assert f"and once it lost {-after.min():.2f}" in notebook
+    extracted = iou["frozen and fine-tuned"]
+    assert round((extracted - iou["frozen"]).groupby(["data", "n"]).mean().max(), 2) == 0.01
+    better = (extracted - iou["adapted"])[lambda gains: gains > 0]
+    assert list(better.index) == [("emps", 20, 1), ("emps", 100, 1)]
+    assert round(better.max(), 2) == 0.01
+    took = (tuned["seconds"] - tuned["frozen_seconds"])[tuned["method"].str.contains("fine-tuned")]
+    assert 10 < took.min() < took.max() < 65
+
+
+def _prose(notebook: str) -> str:
+    """Give the prose of a notebook, in one line."""
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    return " ".join(" ".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown").split())
+
+
+def test_numbers_of_the_changelog_are_those_of_the_tables():
+    said = " ".join((ROOT / "CHANGELOG.md").read_text().split("## 0.3.0")[0].split())
+    labels = pd.read_csv(MEASURED / "labels.csv").query("data == 'emps'").groupby(["method", "n"])["iou"].mean()
+    for method, words in (
+        ("imagenet, frozen", "frozen encoder {:.2f}, {:.2f}, {:.2f}, {:.2f} with 1, 5, 20, 100 hand labels"),
+        ("bundled, adapted", "adapted {:.2f}, {:.2f}, {:.2f}, {:.2f};"),
+        ("pixel classifier", "pixel classifier {:.2f}, {:.2f}, {:.2f}, {:.2f} "),
+    ):
+        assert words.format(*(labels[method, n] for n in (1, 5, 20, 100))) in said
+    assert f"training on a hundred reached {labels['imagenet, frozen', 100]:.2f}" in " ".join(
+        (ROOT / "docs" / "evidence.md").read_text().split()
+    )
+    alike = pd.read_csv(MEASURED / "labels.csv").query("data == 'simulated'").groupby(["method", "n"])["iou"].mean()
+    for method, words in (
+        ("bundled, adapted", "adapted to 1, 5, 20 it has {:.2f}, {:.2f}, {:.2f};"),
+        ("imagenet, frozen", "ImageNet's frozen encoder {:.2f}, {:.2f}, {:.2f};"),
+        ("pixel classifier", "the pixel classifier {:.2f}, {:.2f}, {:.2f}."),
+    ):
+        assert words.format(*(alike[method, n] for n in (1, 5, 20))) in said
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    assert f"the bundled network {alike['bundled, adapted', 0]:.2f} without labels" in said
+    words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
+    assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in evidence
+    notebook = _prose("04_train_mobilenet_unet")
+    scratch = labels["random, all learns", 20]
+    worth = labels["imagenet, frozen", 20] - scratch
+    assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook
+    assert f"from random weights has {alike['random, all learns', 20]:.2f} then" in notebook
+    gains = [labels["imagenet, frozen", n] - labels["bundled, adapted", 0] for n in (10, 50, 100)]
+    assert "without any; ten gain {:.2f}, fifty {:.2f}, a hundred {:.2f}**".format(*gains) in notebook
+    assert abs(labels["imagenet, frozen", 5] - labels["bundled, adapted", 0]) < 0.005
+    by_seed = pd.read_csv(MEASURED / "labels.csv").query("data == 'emps'").pivot_table("iou", "method", ["n", "seed"])
+    frozen, alone = by_seed.loc["imagenet, frozen"], by_seed.loc["bundled, adapted", 0].mean()
+    assert (by_seed.loc["pixel classifier"] < frozen).drop(0).all()
+    assert (by_seed.loc["imagenet, fine-tuned"] < frozen)[[10, 50]].all()
+    assert (by_seed.loc["bundled, adapted"] < alone + 0.001)[[1, 2]].all()
+    assert all(-0.01 < labels["bundled, adapted", n] - alone < 0 for n in (5, 10, 20))
+    gains = [alike["bundled, adapted", n] - alike["bundled, adapted", 0] for n in (1, 20)]
+    assert "the bundled network is adapted, gains {:.2f}, twenty gain {:.2f}**".format(*gains) in notebook
+    default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
+    for setting, words in (
+        ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),
+        ("one decoder", "; {mean:.2f} ({min:.2f} to {max:.2f}) and {f1:.2f} with one, in {seconds:.0f} s"),
+    ):
+        cell = default.get_group(setting)
+        iou = cell["iou"].agg(["mean", "min", "max"])
+        assert words.format(**iou, f1=cell["f1"].mean(), seconds=cell["seconds"].mean()) in said
+        assert "{mean:.2f} ({min:.2f} to {max:.2f}".format(**iou) in evidence
+        assert f"after {cell['seconds'].mean():.0f} s" in evidence
+    cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])["iou"]
+    for setting, words in {
+        "a band ignored at boundaries": "a band ignored at boundaries {gain:+.3f} (better in {better} of {n})",
+        "boundaries count five times": "boundaries that count five times {gain:+.3f} ({better} of {n};",
+        "half the decoder's channels": "half the decoder's channels {gain:+.3f} (",
+        "no zoom": "without zoom {gain:+.3f} (better in {better} of {n})",
+        "no marks": "without marks {gain:+.3f} ({better} of {n})",
+        "no grey levels": "without changes of grey levels {gain:+.3f} ({better} of {n})",
+        "inversion 0.5": "half of the views inverted {gain:+.3f} ({better} of {n})",
+        "blur 1": "blurred or sharpened {gain:+.3f} ({better} of {n})",
+        "half the passes": "half the passes {gain:+.3f} ({better} of {n})",
+    }.items():
+        gain = cells.loc[setting] - cells.loc["one decoder"].reindex(cells.loc[setting].index)
+        assert words.format(gain=gain.mean(), better=(gain > 0).sum(), n=len(gain)) in said
+    cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])[["iou", "f1"]]
+    heavy = cells.loc["default, boundaries count five times"]
+    gain = heavy - cells.loc["default"].reindex(heavy.index)
+    assert len(gain) == 5
+    words = "three decoders: {iou:+.3f} in five cells (better in {}), but F1 {f1:+.3f} (better in {})"
+    assert words.format(*(gain > 0).sum(), **gain.mean()) in said
+    bundled = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""}).groupby(["data", "split"])["warned"].mean()
+    assert f"{bundled['emps', 'validation']:.0%}".replace("%", " % of the validation micrographs of `emps`") in said
+    sizes = pd.read_csv(MEASURED / "sizes_simulated.csv").set_index("particles").round(0).astype(int)
+    everything, rightly = -sizes.loc["all"], -sizes.loc["found ones"]
+    assert f"is {everything['bias_percent']} % too small" in said
+    assert f"rightly {rightly['bias_percent']} % ({rightly['high_percent']} to {rightly['low_percent']})" in said
+    counts = separation.intervals(pd.read_csv(MEASURED / "separation.csv", dtype={"name": str}))
+
+    def value(network, split, score, digits):
+        return [f"{number:.{digits}f}" for number in counts.loc[(network, "emps", split, "both"), score]]
+
+    f1, low, high = value("trained", "test", "f1", 2)
+    assert f"F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
+    wrong, low, high = value("trained", "test", "count_error_percent", 0)
+    assert f"count of {wrong} % ({low} to {high}) in the median micrograph" in said
+    wrong, low, high = value("bundled", "test", "count_error_percent", 0)
+    assert f"{value('bundled', 'test', 'f1', 2)[0]} and {wrong} % ({low} to {high}) without any" in said
+    (before, *_), (after, *_) = (value(network, "validation", "f1", 2) for network in ("bundled", "trained"))
+    assert f"F1 rises from {before} to {after} as well" in said
+    (before, *_), (after, *_) = (value(n, "validation", "count_error_percent", 0) for n in ("bundled", "trained"))
+    assert f"{after} % against {before} %" in said
+    strokes = (
+        pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
+    )
+    quadratic, forest = ([strokes[kind, data] for data in ("simulated", "emps")] for kind in ("quadratic", "forest"))
+    assert "IoU of {:.2f} on `simulated` and {:.2f} on `emps`".format(*quadratic) in said
+    assert "the forest {:.2f} and {:.2f},".format(*forest) in said
+
+
+def test_the_table_of_the_generator_is_that_of_its_benchmark():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")
+    by_seed = transfer.groupby(["variant", "data", "seed"])["iou"].agg(["mean", "median"])
+    table = by_seed.groupby(["variant", "data"]).mean()
+    for variant, words in (("before", "of temlib 0.1"), ("full", "as it is")):
+        cells = [", ".join(f"{value:.2f}" for value in table.loc[variant, data]) for data in ("emps", "simulated")]
+        assert f"| {words} | {' | '.join(cells)} |" in evidence
+
+
+def test_every_variant_of_the_ablation_was_measured():
+    transfer = pd.read_csv(MEASURED / "synthetic_transfer.csv")
+    seeds = transfer.groupby("variant")["seed"].unique().map(sorted).to_dict()
+    others = list(synthetic_transfer.SEEDS_OF_OTHERS)
+    assert seeds == {v: list(synthetic_transfer.SEEDS.get(v, others)) for v in synthetic_transfer.VARIANTS}
+    assert transfer.groupby(["variant", "seed"]).size().nunique() == 1

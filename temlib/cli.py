@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
@@ -47,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("temlib", description="Segment particles in TEM images by transfer learning.")
     parser.add_argument("--version", action="version", version=f"temlib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_figures, _add_segment, _add_workshop):
+        add(commands).add_argument("--debug", action="store_true", help="show where in temlib an error came up")
+    return parser
 
+
+def _add_figures(commands: Any) -> argparse.ArgumentParser:
     figures = commands.add_parser(
         "figures",
         help="regenerate figures 1 to 5 by running the notebooks",
@@ -72,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures, again="the same command begins again with notebook 01")
+    return figures
 
+
+def _add_segment(commands: Any) -> argparse.ArgumentParser:
     segment = commands.add_parser(
         "segment",
         help="segment and measure the particles of micrographs, or segment a movie",
@@ -92,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
+    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument(
         "--overwrite",
         action="store_true",
@@ -102,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
+    return segment
 
+
+def _add_workshop(commands: Any) -> argparse.ArgumentParser:
     workshop = commands.add_parser(
         "workshop",
         help="write a folder with all that a workshop without a network needs",
@@ -114,9 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
     )
     workshop.set_defaults(run=_workshop, again="nothing is left of it, the same command begins again")
-    for command in (figures, segment, workshop):
-        command.add_argument("--debug", action="store_true", help="show where in temlib an error came up")
-    return parser
+    return workshop
 
 
 def _scale(text: str) -> str | float:

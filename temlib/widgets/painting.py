@@ -24,6 +24,7 @@ from skimage.measure import label as numbered
 
 from temlib.errors import MicrographError, one_line
 from temlib.files.grey_levels import normalise
+from temlib.files.json_files import parse_json, read_bytes
 from temlib.files.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
 from temlib.network.augmentation import resize
@@ -260,7 +261,7 @@ class Painting:
     def _load(self) -> None:
         path = self.path("_strokes.json")
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(read_bytes(path))
             version, digest = record["format"], record["sha256"]
             self.strokes, self.undone = (
                 [Stroke.checked(s["kind"], s["size"], s["points"]) for s in record[which]]

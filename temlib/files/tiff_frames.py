@@ -18,6 +18,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from temlib.errors import MicrographError, one_line
 from temlib.files.colours import cmyk_to_grey, invert, luma, orient, palette_to_grey
+from temlib.files.memory import check_memory
 from temlib.files.tiff_calibration import Calibration
 from temlib.files.tiff_pages import COLOURS, page_at
 
@@ -83,6 +84,7 @@ class Frames:
 
     def _read(self, numbers: list[int]) -> np.ndarray:
         """Read frames from the file."""
+        check_memory(self.path.name, len(numbers) * self.dtype.itemsize * math.prod(self.shape[1:]), "check the file")
         frames = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         try:
             with quiet(), TiffFile(self.path, _multifile=False) as tif:

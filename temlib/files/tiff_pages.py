@@ -134,8 +134,13 @@ def _check_page(path: Path, tif: TiffFile, page: TiffPage | TiffFrame | None) ->
         return
     _check_end(path, tif, max(sum(ends) for ends in zip(page.dataoffsets, page.databytecounts, strict=False)))
     key = page.keyframe
-    if key is not None and key.compression == 1:
+    if key is None:
+        return
+    if key.compression == 1:
         _check_end(path, tif, math.prod(page.shape) * key.bitspersample // 8)
+    elif math.prod(key.chunked) > len(page.dataoffsets):
+        parts = f"{len(page.dataoffsets)} of the {math.prod(key.chunked)} parts of a page of shape {page.shape}"
+        raise MicrographError(f"{path.name}: declares what it does not hold ({parts}); copy the file again")
 
 
 def _check_chain(path: Path, tif: TiffFile) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temlib.errors import MicrographError, RunError, TemlibError, one_line
+from temlib.files.child_processes import without_current_folder
 from temlib.files.micrographs import load_micrograph
 from temlib.files.stacks import like, whole_frames
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
@@ -314,6 +315,7 @@ def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     cores = max(1, (os.cpu_count() or 1) // workers)
     options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
     options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
+    stack.enter_context(without_current_folder())  # also for a worker that is started anew
     return stack.enter_context(distributed.LocalCluster(**options))
 
 

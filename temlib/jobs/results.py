@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 from temlib.errors import RunError
 from temlib.writing import remove_leftovers, write_text, writing_to
 
-__all__ = ["OF_ALL", "OF_EACH", "PAINTED", "BatchFolder", "Record", "alone", "is_marked", "results_in"]
+__all__ = ["MARK", "OF_ALL", "OF_EACH", "PAINTED", "BatchFolder", "Record", "alone", "is_marked", "results_in"]
 
-_MARK, _FILES = "temlib", "files"
+MARK, _FILES = "temlib", "files"
 _BATCH = "results of temlib segment, 1"  # another number when what lies in the folder changes
 _RECORD = "settings.json"
 _LARGEST_RECORD = 2**28  # bytes: a million micrographs
@@ -113,7 +113,7 @@ class Record:
 
     def write(self, content: dict[str, Any]) -> None:
         """Write what it says from now on, under temlib's mark."""
-        text = json.dumps({_MARK: self.kind} | content, indent=1) + "\n"
+        text = json.dumps({MARK: self.kind} | content, indent=1) + "\n"
         write_text(self.path, text)
         self._seen, self.content, self.foreign = _digest(text.encode()), json.loads(text), False
 
@@ -143,7 +143,7 @@ class BatchFolder:
         self._own = set(_files(self._record.content))
         if self._record.foreign and not overwrite:
             raise RunError(f"{self._record.path}: was not written by this temlib; {_WAYS_OUT}")
-        kept = {key: value for key, value in (self._record.content or {}).items() if key not in (_MARK, _FILES)}
+        kept = {key: value for key, value in (self._record.content or {}).items() if key not in (MARK, _FILES)}
         if kept and kept != settings and not overwrite:
             raise RunError(f"{folder}: holds results of another network or other settings; {_WAYS_OUT}")
         remove_leftovers(folder)
@@ -189,7 +189,7 @@ class BatchFolder:
 
     def _keep(self) -> None:
         content = self._settings | {_FILES: sorted(self._own)}
-        if self._record.content != {_MARK: _BATCH} | content:
+        if self._record.content != {MARK: _BATCH} | content:
             self._record.write(content)
 
 
@@ -232,9 +232,9 @@ def _marked(data: bytes | None, kind: str | None = None) -> dict[str, Any] | Non
         content = json.loads(data or b"")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or _MARK not in content:
+    if not isinstance(content, dict) or MARK not in content:
         return None
-    return content if kind in (None, content[_MARK]) else None
+    return content if kind in (None, content[MARK]) else None
 
 
 def _unlock(lock: FileLock) -> None:

@@ -150,7 +150,7 @@ def train_segmenter(
     if checkpoint is not None:
         settings = seen | {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
         kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, segmenter.model.get_weights(), **settings))
-    windows, truth = windows_of(images, masks, *seen.values(), views_seed)
+    windows, truth = windows_of(images, masks, factors, views, window, levels, augmentation, views_seed)
     with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
         teach(team, features, np.stack(truth), course, segmenter, validation, progress, kept)
     if not fine_tune or deciding is None:

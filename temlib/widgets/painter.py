@@ -25,15 +25,16 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from temlib.drawing import COLOURS, show_micrographs
+from temlib.drawing import show_micrographs
 from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, load_micrograph, pixel_size_of
 from temlib.jobs.batch import files_in, names_of
+from temlib.palette import COLOURS
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.painting import FILES, Painting
-from temlib.widgets.strokes import Stroke
+from temlib.widgets.strokes import BRUSH, Stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ _COLOURS = {
     "particle": COLOURS["particle stroke"],
     "background": COLOURS["background stroke"],
     "learn": COLOURS["ML"],
-    "correct": COLOURS["TL"],
+    "correct": COLOURS["found"],
 }
 
 
@@ -85,11 +86,13 @@ class LabelPainter(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("painter.js")
+    _css = Path(__file__).with_name("painter.css")
     _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
     _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
     _label = traitlets.Bytes().tag(sync=True)  # png: 0 or 1
     _state = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Dict(_COLOURS).tag(sync=True)
+    _brush = traitlets.Dict(BRUSH).tag(sync=True)
 
     def __init__(
         self,
@@ -143,7 +146,7 @@ class LabelPainter(anywidget.AnyWidget):
         self._index = index
         self._show_image()
 
-    def paint(self, kind: str, points: Any, size: float = 3) -> None:
+    def paint(self, kind: str, points: Any, size: float = BRUSH["size"]) -> None:
         """Paint a stroke on the micrograph that is shown, as the mouse does.
 
         Parameters

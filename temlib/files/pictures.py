@@ -29,6 +29,7 @@ PICTURES = ("png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _ORIENTATION = 0x0112  # the EXIF tag
 _WORK = 16  # bytes that a pixel takes while it becomes grey
+_WAY_OUT = "only a tif is read in parts, with lazy=True: save it as one, or check the file"
 _limit = threading.Lock()
 
 
@@ -51,7 +52,8 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     Raises
     ------
     MicrographError
-        When the file is damaged, or larger than the free memory.
+        When the file is cut off, or larger than the free memory. Of otherwise damaged files the errors
+        of Pillow and tifffile come through.
     """
     if is_tiff(path):
         return read_tiff(path, lazy)
@@ -94,7 +96,7 @@ def _frames_of(path: Path, picture: Image.Image) -> tuple[np.ndarray, list[dict[
         if picture.format == "PNG":
             warn(f"{path.name}: is an animation; its first picture is taken, the others left")
         number = 1
-    check_memory(path.name, picture.width * picture.height * (number + _WORK), "use a smaller picture, or a tif")
+    check_memory(path.name, picture.width * picture.height * (number + _WORK), _WAY_OUT)
     if number == 1:
         return _grey(path, picture), []
     frames, lengths = [], []

@@ -16,6 +16,7 @@ from temlib.network.workers import Parcel
 __all__ = ["results_of"]
 
 _ONE_CHUNK = {"chunk": 1}  # what a local worker has, and a chunk asks for: one at a time
+
 Work = Callable[[int, Parcel], Any]
 Ended = tuple[int, BaseException | None]
 
@@ -83,10 +84,10 @@ def _attempt(work: Work, chunk: int, parcel: Parcel) -> Exception | None:
 
 def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     """Start workers on this machine, each with its share of the cores."""
-    stack.enter_context(without_current_folder())
     cores = max(1, (os.cpu_count() or 1) // workers)
     options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
     options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
+    stack.enter_context(without_current_folder())  # also for a worker that is started anew
     return stack.enter_context(distributed.LocalCluster(**options))
 
 

@@ -8,9 +8,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
+from temlib.files.child_processes import without_current_folder
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
@@ -47,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("temlib", description="Segment particles in TEM images by transfer learning.")
     parser.add_argument("--version", action="version", version=f"temlib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_figures, _add_segment, _add_workshop):
+        add(commands).add_argument("--debug", action="store_true", help="show where in temlib an error came up")
+    return parser
 
+
+def _add_figures(commands: Any) -> argparse.ArgumentParser:
     figures = commands.add_parser(
         "figures",
         help="regenerate figures 1 to 5 by running the notebooks",
@@ -72,7 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures, again="the same command begins again with notebook 01")
+    return figures
 
+
+def _add_segment(commands: Any) -> argparse.ArgumentParser:
     segment = commands.add_parser(
         "segment",
         help="segment and measure the particles of micrographs, or segment a movie",
@@ -92,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
+    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument(
         "--overwrite",
         action="store_true",
@@ -102,7 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
+    return segment
 
+
+def _add_workshop(commands: Any) -> argparse.ArgumentParser:
     workshop = commands.add_parser(
         "workshop",
         help="write a folder with all that a workshop without a network needs",
@@ -114,9 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
     )
     workshop.set_defaults(run=_workshop, again="nothing is left of it, the same command begins again")
-    for command in (figures, segment, workshop):
-        command.add_argument("--debug", action="store_true", help="show where in temlib an error came up")
-    return parser
+    return workshop
 
 
 def _scale(text: str) -> str | float:
@@ -194,11 +205,12 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _notebooks() -> Path:
-    """Find the clone's notebooks: in the working folder, or beside an editable installation."""
-    for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
-        if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
-            return clone / "notebooks"
-    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
+    """Find the notebooks of the clone that this package comes from, and say which they are."""
+    from temlib.reproduction.clone import find_clone
+
+    notebooks = find_clone(Path(__file__).resolve().parent) / "notebooks"
+    print(readable(f"notebooks of {notebooks.parent}"), file=sys.stderr, flush=True)
+    return notebooks
 
 
 def _check_within_reach(run: Run) -> None:
@@ -247,15 +259,11 @@ def _execute(notebook: Path, parameters: dict, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / notebook.name
+    quiet = "--log-level=40"  # no note on unencrypted local sockets
+    settings = {"cwd": notebook.parent, "execution_timeout": 3600}
+    settings["extra_arguments"] = [quiet, "--InteractiveShellApp.ignore_cwd=True"]
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters,
-            kernel_name="python3",
-            cwd=notebook.parent,
-            execution_timeout=3600,
-            extra_arguments=["--log-level=40"],  # no note on unencrypted local sockets
-        )
+        with without_current_folder():
+            papermill.execute_notebook(notebook, output, parameters, kernel_name="python3", **settings)
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{notebook.name}: {error.ename}: {error.evalue} (see {output})") from error

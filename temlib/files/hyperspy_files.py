@@ -168,7 +168,7 @@ class _Zarr:
             raise MicrographError(f"{self.path.name}: {name} declares a shape that is none; copy it again")
         check_chunk(self.path, opened.shape, opened.chunks, opened.dtype)
         stored = _Stored(self.path.resolve(), name, opened.shape, opened.dtype)
-        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0])
+        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0], block=0)  # those of the file
         return da.from_array(stored, chunks, asarray=False, meta=np.empty((0,) * opened.ndim, opened.dtype))
 
     def _at(self, name: str) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["compiled", "graph", "limit_threads", "make_deterministic", "read_model", "start_keras"]
+__all__ = ["compiled", "frozen", "limit_threads", "make_deterministic", "read_model", "start_keras"]
 
 # What a network of temlib is made of. Anything else in a file that claims to be one was put there by someone.
 _PARTS = {
@@ -112,7 +112,7 @@ def compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
     """
     keras = start_keras()
 
-    call = graph(model) if keras.backend.backend() == "tensorflow" else lambda x: model(x, training=False)
+    call = _graph(model) if keras.backend.backend() == "tensorflow" else lambda x: model(x, training=False)
 
     def compute(x: np.ndarray) -> Any:
         result = call(keras.ops.convert_to_tensor(x))
@@ -123,13 +123,27 @@ def compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:
     return compute
 
 
-def graph(model: keras.Model) -> Any:
+def frozen(model: keras.Model) -> bytes:
+    """Give a model in inference mode as a file of TensorFlow's (a GraphDef) that holds its weights too.
+
+    It is for images of any size. Keras must run on TensorFlow.
+    """
+    changing, fixed = ([v.numpy() for v in some] for some in (model.trainable_variables, model.non_trainable_variables))
+    graph = _traced(model, lambda x: model.stateless_call(changing, fixed, x, training=False)[0])
+    return graph.get_concrete_function().graph.as_graph_def().SerializeToString()
+
+
+def _graph(model: keras.Model) -> Any:
     """Give a model in inference mode as a TensorFlow function of one signature, for images of any size."""
+    return _traced(model, lambda x: model(x, training=False))
+
+
+def _traced(model: keras.Model, call: Callable) -> Any:
     import tensorflow as tf
 
     tf.get_logger().addFilter(_no_note_on_retracing)
     signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32)]
-    return tf.function(lambda x: model(x, training=False), input_signature=signature, jit_compile=False)
+    return tf.function(call, input_signature=signature, jit_compile=False)
 
 
 def _no_note_on_retracing(record: logging.LogRecord) -> bool:

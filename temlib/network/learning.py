@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 __all__ = [
+    "Course",
     "Labelled",
     "adapt",
     "check",
@@ -42,6 +43,16 @@ __all__ = [
 
 Labelled = tuple[Sequence[Any], Sequence[Any]]
 """Micrographs and their masks."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How decoders are taught: passes over all windows, windows a step, Adam's first rate, the seed of their order."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
 
 
 def adapt(
@@ -90,10 +101,10 @@ def adapt(
     for decoder in team:
         decoder.trainable = True
     factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
-    options = (factors, views, window, segmenter.levels, augmentation, views_seed)
-    windows, truth = windows_of(images, masks, *options)
+    windows, truth = windows_of(images, masks, factors, views, window, segmenter.levels, augmentation, views_seed)
+    course = Course(epochs, batch_size, learning_rate, order_seed)
     with cached_features(encoder, windows, views * len(images), None, progress) as features:
-        teach(team, features, np.stack(truth), epochs, batch_size, learning_rate, order_seed, adapted, None, progress)
+        teach(team, features, np.stack(truth), course, adapted, progress=progress)
     before, after = (scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
     return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=None)
 
@@ -102,13 +113,10 @@ def teach(
     team: Sequence[keras.Model],
     features: Sequence[np.ndarray],
     truth: np.ndarray,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
+    course: Course,
     segmenter: Any,
-    validation: Labelled | None,
-    progress: bool,
+    validation: Labelled | None = None,
+    progress: bool = True,
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Train decoders on the same batches of features, one after the other; keep the history.
@@ -118,14 +126,14 @@ def teach(
     keras = start_keras()
     learners = [keras.Model(decoder.inputs, decoder.outputs) for decoder in team]  # saved without optimiser
     for learner in learners:
-        compile_for_training(learner, learning_rate, epochs * -(-len(truth) // batch_size))
+        compile_for_training(learner, course.learning_rate, course.epochs * -(-len(truth) // course.batch_size))
     done = checkpoint.restore(learners) if checkpoint else []
     segmenter.history += done
-    rng = np.random.default_rng(seed)
-    with progress_bar(show=progress, total=epochs, initial=len(done), desc="training the decoder") as bar:
-        for epoch in range(epochs):
+    rng = np.random.default_rng(course.seed)
+    with progress_bar(show=progress, total=course.epochs, initial=len(done), desc="training the decoder") as bar:
+        for epoch in range(course.epochs):
             losses = []
-            order = order_of(len(truth), batch_size, rng)  # drawn for epochs done, too: the next ones stay as they were
+            order = order_of(len(truth), course.batch_size, rng)  # also for epochs done: the next stay the same
             if epoch < len(done):
                 continue
             for rows in order:

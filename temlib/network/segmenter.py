@@ -62,7 +62,7 @@ class Segmenter:
         Normalisation of the grey levels, the same as in training.
     threshold : float
         Probability above which a pixel belongs to a particle.
-    runtime : "keras" or "openvino"
+    runtime : "keras", "openvino" or "auto"
         What does the sums, see :func:`temlib.network.tiling.start`.
     history : list of dict
         Epoch by epoch: loss, and mean IoU on validation where there was one.
@@ -245,7 +245,8 @@ class Segmenter:
 
     def with_runtime(self, runtime: str) -> Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.network.tiling.start`."""
-        return replace(self, runtime=runtime, _network=tiling.start(self.model, runtime))
+        taken, network = tiling.start_any(self.model, runtime)
+        return replace(self, runtime=taken, _network=network)
 
     def scales_for(self, image: Any, scale: Scale = "auto") -> list[float]:
         """Give the scales at which an image or the frames of a stack are looked at; see :meth:`maps`."""
@@ -304,7 +305,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     path : path
         A ``.keras`` file; by default the network that temlib brings along, which learned from
         synthetic micrographs alone.
-    runtime : "keras" or "openvino"
+    runtime : "keras", "openvino" or "auto"
         What shall do the sums, see :func:`temlib.network.tiling.start`.
 
     Raises

@@ -24,7 +24,17 @@ from temlib.network.augmentation import Augmentation, scale_for
 from temlib.network.backend import start_keras
 from temlib.network.checkpoint import Checkpoint, fingerprint
 from temlib.network.feature_cache import cached_features
-from temlib.network.learning import Labelled, check, compile_for_training, copy_of, order_of, scored, teach, windows_of
+from temlib.network.learning import (
+    Course,
+    Labelled,
+    check,
+    compile_for_training,
+    copy_of,
+    order_of,
+    scored,
+    teach,
+    windows_of,
+)
 from temlib.network.segmenter import Segmenter
 from temlib.progress import progress_bar
 
@@ -125,53 +135,35 @@ def train_segmenter(
         (images, masks), deciding = held_back(images, masks)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
-    channels = [output.shape[-1] for output in encoder.outputs]
-    team = [
-        unet.decoder(channels, seed=number, name=f"decoder_{i}")
-        for i, number in enumerate(np.random.SeedSequence(decoder_seed).generate_state(decoders).tolist())
-    ]
+    team = _team(encoder, decoders, decoder_seed)
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
     segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
-    windows, truth = windows_of(images, masks, factors, views, window, levels, augmentation, views_seed)
+    seen: dict[str, Any] = {
+        "factors": factors,
+        "views": views,
+        "window": window,
+        "levels": levels,
+        "augmentation": augmentation,
+    }
+    course = Course(epochs, batch_size, learning_rate, order_seed)
     kept = None
     if checkpoint is not None:
-        settings = {
-            "factors": factors,
-            "views": views,
-            "window": window,
-            "levels": levels,
-            "augmentation": augmentation,
-        }
-        settings |= {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-        weights_now = segmenter.model.get_weights()
-        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, weights_now, **settings))
+        settings = seen | {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, segmenter.model.get_weights(), **settings))
+    windows, truth = windows_of(images, masks, factors, views, window, levels, augmentation, views_seed)
     with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
-        teach(
-            team,
-            features,
-            np.stack(truth),
-            epochs,
-            batch_size,
-            learning_rate,
-            order_seed,
-            segmenter,
-            validation,
-            progress,
-            kept,
-        )
+        teach(team, features, np.stack(truth), course, segmenter, validation, progress, kept)
     if not fine_tune or deciding is None:
         return segmenter
-    return _fine_tune(
-        segmenter,
-        images,
-        masks,
-        validation=deciding,
-        window=window,
-        augmentation=augmentation,
-        batch_size=batch_size,
-        seed=seed,
-        progress=progress,
-    )
+    options: dict[str, Any] = {"window": window, "augmentation": augmentation, "batch_size": batch_size, "seed": seed}
+    return _fine_tune(segmenter, images, masks, validation=deciding, progress=progress, **options)
+
+
+def _team(encoder: keras.Model, number: int, seed: int) -> list[keras.Model]:
+    """Give so many decoders for an encoder, each with first weights of its own."""
+    channels = [output.shape[-1] for output in encoder.outputs]
+    seeds = np.random.SeedSequence(seed).generate_state(number).tolist()
+    return [unet.decoder(channels, seed=each, name=f"decoder_{i}") for i, each in enumerate(seeds)]
 
 
 def fine_tune(

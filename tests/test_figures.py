@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib_scalebar.scalebar import ScaleBar
 
-from temlib import drawing
+import temlib
+from temlib import drawing, palette
 from temlib.files.micrographs import micrograph
 from temlib.reproduction import evidence, figures
 
@@ -57,11 +61,21 @@ def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
             mpl.colors.to_hex(collection.get_edgecolor()[0]).upper()
             for collection in figure.findobj(mpl.contour.QuadContourSet)
         }
-        assert drawn == {drawing.COLOURS[kind] for kind in kinds}
+        assert drawn == {palette.COLOURS[kind] for kind in kinds}
 
 
 def test_colours_are_distinct():
-    assert len(set(drawing.COLOURS.values())) == len(drawing.COLOURS)
+    same = {"found": "TL", "left out": "particle stroke"}  # one meaning, two words
+    assert all(palette.COLOURS[word] == palette.COLOURS[other] for word, other in same.items())
+    others = [colour for word, colour in palette.COLOURS.items() if word not in same]
+    assert len(set(others)) == len(others)
+    assert len(set(palette.SERIES)) == len(palette.SERIES)
+
+
+def test_colours_are_named_in_the_palette_alone():
+    home = Path(temlib.__file__).parent
+    hexes = {path.name: re.findall(r"#[0-9A-F]{6}\b", path.read_text()) for path in home.rglob("*.py")}
+    assert {name for name, found in hexes.items() if found} == {"palette.py"}
 
 
 def test_outlines_lie_on_the_mask(image, mask):
@@ -131,7 +145,7 @@ def test_kinds_of_micrographs_are_compared_in_their_colours(image):
     figure = evidence.compare_sets({"synthetic": [image] * 3, "simulated": [image] * 3})
     assert {"synthetic", "simulated", "frequency [1 / pixel]"} <= set(texts(figure))
     colours = {line.get_color() for line in figure.axes[2].lines}
-    assert colours == {drawing.COLOURS["synthetic"], drawing.COLOURS["simulated"]}
+    assert colours == {palette.COLOURS["synthetic"], palette.COLOURS["simulated"]}
 
 
 def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():

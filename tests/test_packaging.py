@@ -17,6 +17,7 @@ TRACKED = [
 ]
 ROOMS = [
     "errors",
+    "palette",
     "progress",
     "writing",
     "files",
@@ -174,6 +175,6 @@ def test_the_developers_page_names_files_that_exist():
     assert len(places) >= 30
     assert [place for place in places if not (ROOT / place).is_file()] == []
     rooms = page.split("```text")[1].split("\n")[1]
-    assert [room.strip() for room in rooms.split("──>")] == ROOMS[3:]
+    assert [room.strip() for room in rooms.split("──>")] == ROOMS[4:]
     steps = re.findall(r"`((?:files|network|particles|jobs|reproduction)/\w+\.py)`", page)
     assert [step for step in steps if not (ROOT / "temlib" / step).is_file()] == []

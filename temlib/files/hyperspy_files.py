@@ -169,7 +169,7 @@ class _Zarr:
         if chunk > max(_LARGEST_CHUNK, opened.nbytes):
             raise MicrographError(f"{self.path.name}: {name} has chunks of {chunk / 2**30:.3g} GiB; copy it again")
         stored = _Stored(self.path.resolve(), name, opened.shape, opened.dtype)
-        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0])
+        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0], block=0)  # those of the file
         return da.from_array(stored, chunks, asarray=False, meta=np.empty((0,) * opened.ndim, opened.dtype))
 
     def _at(self, name: str) -> Any:

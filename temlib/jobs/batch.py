@@ -18,13 +18,13 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from temlib.drawing import COLOURS
 from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
-from temlib.jobs.results import BatchFolder, alone
+from temlib.jobs.records import alone
+from temlib.jobs.results import BatchFolder
 from temlib.jobs.tables import (
     COLUMNS,
     FEWEST,
@@ -36,6 +36,7 @@ from temlib.jobs.tables import (
 )
 from temlib.network.segmenter import Scale, Segmenter
 from temlib.network.workers import fingerprint
+from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
 from temlib.particles.report import save_report
 from temlib.particles.separation import separate_particles
@@ -267,7 +268,7 @@ def overlay(image: Any, labels: np.ndarray) -> Image.Image:
     """
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
-    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["TL"])))
+    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
     return Image.fromarray(picture)
 
 

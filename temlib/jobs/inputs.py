@@ -18,6 +18,7 @@ import numpy as np
 from temlib.errors import MicrographError, RunError, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.files.pictures import PICTURES
 from temlib.files.reading import READABLE
 from temlib.jobs.results import results_in
 from temlib.network.augmentation import resize
@@ -25,23 +26,8 @@ from temlib.network.augmentation import resize
 __all__ = ["Inputs", "digest_of", "files_in", "find_inputs", "names_of", "place_of"]
 
 # Of two files with one picture the first of these is the micrograph, where both or none have a pixel size.
-_ORIGINALS = (
-    "dm3",
-    "dm4",
-    "emd",
-    "emi",
-    "ser",
-    "mrc",
-    "hspy",
-    "zspy",
-    "nxs",
-    "h5",
-    "hdf5",
-    "tif",
-    "tiff",
-    "png",
-    "bmp",
-)
+_PICTURES = ("tif", "tiff", "png", "bmp")
+_ORIGINALS = (*(kind for kind in READABLE if kind not in PICTURES), *_PICTURES)
 _ALIKE = 0.9  # correlation of grey levels: an exported picture has another contrast, perhaps a scale bar
 _EDGE = 256  # px: on pictures of this size
 _PROPORTIONS = 0.01

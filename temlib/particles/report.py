@@ -19,10 +19,11 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from temlib import __version__
-from temlib.drawing import COLOURS, save_figure, show_micrograph
+from temlib.drawing import save_figure, show_micrograph
 from temlib.errors import MicrographError
 from temlib.files.label_files import outlines
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of
+from temlib.palette import COLOURS
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.writing import write_text
 
@@ -35,7 +36,7 @@ __all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
 _WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.5  # of an A4 page and its parts [inch]
-_COUNTED, _LEFT_OUT = COLOURS["TL"], COLOURS["particle stroke"]
+_COUNTED, _LEFT_OUT = COLOURS["found"], COLOURS["left out"]
 _TABLE_BOX = Bbox.from_bounds(0.12, 0, 0.76, 1)
 _ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
 
@@ -276,7 +277,7 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     """Draw the histogram by number, the log-normal fit on its scale, and the median with its interval."""
     column, words, unit = _size_of(counted, distribution)
     counts, edges = np.histogram(counted[column], bins="auto")
-    axes.stairs(counts, edges, fill=True, facecolor=COLOURS["TL"], edgecolor="white", linewidth=0.5)
+    axes.stairs(counts, edges, fill=True, facecolor=COLOURS["found"], edgecolor="white", linewidth=0.5)
     if distribution is not None:
         x = np.linspace(edges[0], edges[-1], 300)
         per_bin = len(counted) * (edges[1] - edges[0])
@@ -302,7 +303,12 @@ def _draw_median(axes: Axes, distribution: SizeDistribution, height: float) -> N
 
 def _draw_shapes(axes: Axes, counted: pd.DataFrame) -> None:
     axes.scatter(
-        counted["aspect_ratio"], counted["circularity"], s=14, color=COLOURS["TL"], edgecolors="black", linewidths=0.4
+        counted["aspect_ratio"],
+        counted["circularity"],
+        s=14,
+        color=COLOURS["found"],
+        edgecolors="black",
+        linewidths=0.4,
     )
     for limits, name in ((axes.set_xlim, "aspect_ratio"), (axes.set_ylim, "circularity")):
         limits(min([0.6, *(0.95 * counted[name])]), max([1.03, *(1.03 * counted[name])]))

@@ -20,7 +20,7 @@ _LEAST_CONTRAST = 14.0  # of 255
 _ALIKE = 0.6  # share of two edges' extents that they have in common
 _COVERED = 0.85  # share of a bar's length along which it differs from what is above and below
 _CUT = 12  # px above the lower frame
-_OUTLINE = 0.3  # of a bar's contrast
+_OUTLINE = 0.2  # of a bar's contrast
 _END = 12  # px beyond an end that are looked at
 
 
@@ -248,7 +248,7 @@ def _outline(profile: np.ndarray, contrast: float) -> float | None:
     ground = float(np.median(beyond[7:]))
     deepest = int(np.argmin(beyond[:5]))
     fallen = ground - beyond[deepest]
-    if fallen < _OUTLINE * abs(contrast) or (fallen < beyond[0] - ground and (contrast < 0 or fallen < 0.35 * ground)):
+    if fallen < _OUTLINE * abs(contrast) or (fallen < abs(contrast) and (contrast < 0 or fallen < 0.3 * ground)):
         return None
     half = (ground + beyond[deepest]) / 2
     over = np.flatnonzero(beyond[deepest:7] > half)

@@ -24,7 +24,8 @@ from temlib.files.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
-from temlib.jobs.results import BatchFolder, alone
+from temlib.jobs.records import alone
+from temlib.jobs.results import BatchFolder
 from temlib.jobs.tables import (
     COLUMNS,
     FEWEST,

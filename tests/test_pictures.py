@@ -3,6 +3,7 @@
 import contextlib
 import struct
 import warnings
+from io import BytesIO
 from types import SimpleNamespace
 
 import numpy as np
@@ -307,7 +308,7 @@ def test_a_stack_is_read_page_by_page(tmp_path, monkeypatch, byteorder, options)
     stack = RNG.integers(0, 65536, (40, 24, 37), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", byteorder=byteorder, **options)
     is_read_as(tmp_path / "a.tif", stack)
-    monkeypatch.setattr("temlib.files.tiff._CHUNK", 2 * stack[0].nbytes)
+    monkeypatch.setattr("temlib.files.tiff.frame_chunks", lambda shape, *_: (2, *shape[1:]))
     lazy = temlib.load_micrograph(tmp_path / "a.tif", lazy=True).data
     assert lazy.chunks[0] == (2,) * 20
     assert np.array_equal(lazy[17].compute(), stack[17])
@@ -398,6 +399,27 @@ def test_fei(tmp_path, code, text, size):
     tags = [(code, "s", 0, text, True)]
     tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=tags, metadata=None)
     is_read_as(tmp_path / "a.tif", GREY, size=size)
+
+
+JEOL = (
+    "<TemReporter><Eos><EosMode>eosTEM</EosMode></Eos>"
+    "<IlluminationSystem><ImageField>areaBF</ImageField></IlluminationSystem>"
+    "<ImageFormingSystem><ImageFormingMode>modeMAG</ImageFormingMode><SelectorString>x100k</SelectorString>"
+    "<ModeString>MAG</ModeString><SelectorValue>100000</SelectorValue></ImageFormingSystem></TemReporter>"
+)
+
+
+def test_jeol(tmp_path):
+    options = {"resolution": (1000, 2000), "resolutionunit": 2, "description": JEOL, "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=[(271, "s", 0, "JEOL Ltd.", True)], **options)
+    is_read_as(tmp_path / "a.tif", GREY, size=(0.127, 0.254))  # of an inch, 100000 times enlarged
+
+
+def test_gatan_in_latin_1(tmp_path):
+    tags = [(code, "B", 2, "µm".encode("latin-1"), True) for code in (65003, 65004)]
+    tags += [(code, "d", 1, 0.25, True) for code in (65009, 65010)]
+    tifffile.imwrite(tmp_path / "a.tif", GREY, extratags=tags)
+    is_read_as(tmp_path / "a.tif", GREY, size=(250, 250))
 
 
 OME = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25}
@@ -557,6 +579,78 @@ def test_what_is_cut_off_is_refused_in_one_line(tmp_path, suffix, share):
     for lazy in (False, True):
         with pytest.raises(temlib.MicrographError, match=rf"^a\.{suffix}: [^\n]*$"):
             np.asarray(temlib.load_micrograph(tmp_path / f"a.{suffix}", lazy=lazy).data)
+
+
+def saved(picture, kind, **options):
+    file = BytesIO()
+    picture.save(file, kind, **options)
+    return kind.lower(), file.getvalue()
+
+
+def written(data, **options):
+    file = BytesIO()
+    tifffile.imwrite(file, data, **options)
+    return "tif", file.getvalue()
+
+
+def of_every_kind():
+    """Give small intact pictures: suffix and content."""
+    import imagecodecs
+
+    grey, coloured = Image.fromarray(GREY), Image.fromarray(COLOURS)
+    tag = {"extratags": [(34682, "s", 0, SCAN, True), (34683, "s", 0, METADATA.encode(), True)]}
+    frames = {"photometric": "minisblack"}
+    yield from (saved(grey, kind) for kind in ("PNG", "JPEG", "BMP"))
+    yield from (saved(coloured, kind) for kind in ("PNG", "WEBP", "BMP"))
+    yield from (saved(grey, kind, save_all=True, append_images=[coloured]) for kind in ("GIF", "WEBP"))
+    yield saved(grey.convert("1"), "TIFF", compression="group4")
+    yield saved(coloured.convert("YCbCr"), "TIFF")
+    yield saved(coloured.convert("CMYK"), "TIFF", compression="jpeg")
+    yield "png", imagecodecs.png_encode(np.stack([DEEP] * 3, axis=-1))
+    yield from (written(DEEP, compression=way) for way in (None, "lzw", "zstd"))
+    yield written(DEEP, compression="deflate", predictor=True, tile=(16, 16))
+    yield written(COLOURS, photometric="rgb", compression="jpeg", rowsperstrip=8)
+    yield written(np.moveaxis(COLOURS, -1, 0), photometric="rgb", planarconfig="separate")
+    yield written(GREY, photometric="palette", colormap=np.zeros((3, 256), np.uint16))
+    yield written(GREY, photometric="miniswhite", compression="packbits")
+    yield written(GREY, **tag)
+    yield written(MOVIE, **frames)
+    yield written(MOVIE, **frames, metadata=None, compression="deflate")
+    yield written(MOVIE, **frames, ome=True, metadata=OME | {"axes": "TYX"})
+    yield written(MOVIE, **frames, imagej=True, resolution=(2, 2), metadata={"unit": "nm", "axes": "TYX"})
+
+
+def damaged(content, rng):
+    content = bytearray(content)
+    place = int(rng.choice([rng.integers(len(content)), rng.integers(min(400, len(content)))]))
+    place = int(rng.choice([place, len(content) - 1 - place]))
+    part = int(rng.integers(1, 64))
+    way = rng.integers(4)
+    if way == 0:
+        del content[place:]
+    elif way == 1:
+        content[place] ^= 1 << int(rng.integers(8))
+    elif way == 2:
+        content[place : place + part] = rng.bytes(part)
+    else:
+        content[place : place + 4] = b"\xff\xff\xff\x7f"
+    return bytes(content)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("number", [300, pytest.param(4000, marks=pytest.mark.slow)])
+def test_damaged_pictures_are_refused_in_one_line(tmp_path, number):
+    rng, kinds, messages = np.random.default_rng(number), list(of_every_kind()), []
+    for case in range(number):
+        suffix, content = kinds[case % len(kinds)]
+        path = tmp_path / f"a.{suffix}"
+        path.write_bytes(damaged(content, rng))
+        try:
+            assert np.asarray(temlib.load_micrograph(path, lazy=case % 3 == 0).data).ndim in (2, 3)
+        except temlib.MicrographError as error:
+            messages.append(str(error))
+    assert [text for text in messages if "\n" in text or not text.startswith("a.")] == []
+    assert len(messages) > number / 4
 
 
 def test_more_than_there_is_memory_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):

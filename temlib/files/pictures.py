@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temlib.errors import MicrographError
 from temlib.files.colours import cmyk_to_grey, luma, orient
-from temlib.files.contents import warn
+from temlib.files.contents import left_in_file, warn
 from temlib.files.memory import check_memory
 from temlib.files.tiff import is_tiff, read_tiff
 
@@ -62,12 +62,9 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
         kind = {"format": picture.format, "mode": picture.mode}
     axes += [{"name": n, "size": s, "navigate": False} for n, s in zip("yx", frames.shape[-2:], strict=True)]
     axes = [{"scale": 1.0, "offset": 0.0, "units": None, "index_in_array": i} | axis for i, axis in enumerate(axes)]
-    if lazy:
-        import dask.array
-
-        frames = dask.array.from_array(frames, chunks=(*(1,) * (frames.ndim - 2), -1, -1))
     metadata = {"General": {"title": ""}, "Signal": {"signal_type": ""}}
-    return [{"data": frames, "axes": axes, "metadata": metadata, "original_metadata": kind}]
+    data = left_in_file(frames) if lazy else frames
+    return [{"data": data, "axes": axes, "metadata": metadata, "original_metadata": kind}]
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from tifffile import TiffFile, TiffPage
 
 from temlib.errors import MicrographError
+from temlib.files.contents import frame_chunks
 from temlib.files.memory import check_memory
 from temlib.files.tiff_calibration import calibration_of
 from temlib.files.tiff_frames import Frames, Samples, dtype_of, quiet, samples_of
@@ -19,7 +20,6 @@ __all__ = ["is_tiff", "read_tiff"]
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NAMES = {"T": "time", "Z": "depth", "C": "channel", "S": "channel", "A": "angle"}  # of tifffile's axes
-_CHUNK = 2**24  # bytes of the frames that are read together, at the least one
 
 
 def is_tiff(path: Path) -> bool:
@@ -173,7 +173,6 @@ def _frame_axis(letter: str, size: int, stack: Frames) -> dict[str, Any]:
 def _lazily(stack: Frames) -> Any:
     import dask.array
 
-    if stack.series is not None:
-        return dask.array.from_array(stack, chunks=-1, asarray=False, fancy=False)
-    together = max(1, min(_CHUNK // max(math.prod(stack.shape[1:]) * stack.dtype.itemsize, 1), stack.shape[0]))
-    return dask.array.from_array(stack, chunks=(together, -1, -1), asarray=False, fancy=False)
+    together = len(stack) if stack.series is not None else stack.frames_per_page
+    chunks = frame_chunks(stack.shape, stack.dtype, together)
+    return dask.array.from_array(stack, chunks=chunks, asarray=False, fancy=False)

@@ -17,6 +17,7 @@ import numpy as np
 
 from temlib.errors import MicrographError
 from temlib.files.contents import Axis, Contents, in_memory, left_in_file, warn
+from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.reading import read_signals
 from temlib.files.units import is_reciprocal, length_nm, why_unknown
 from temlib.writing import reserve, write_atomically
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
+_MOST_TITLES = 12  # that a message names
 _ELEMENT = re.compile(r"[A-Z][a-z]?([ _-]?[KLM]([αβ]\d?)?)?")  # what a map of an element is called
 
 
@@ -60,8 +62,6 @@ def micrograph(
     -------
     hyperspy Signal2D
     """
-    import hyperspy.api as hs
-
     scales = np.broadcast_to(np.asarray(1.0 if pixel_size_nm is None else pixel_size_nm, dtype=float), 2)
     if not (np.isfinite(scales).all() and (scales > 0).all()):
         raise MicrographError(f"pixel_size_nm={pixel_size_nm!r} is not a positive number of nanometres")
@@ -74,7 +74,7 @@ def micrograph(
     axes = [{**axis, "navigate": True} for axis in navigation]
     axes += [{"name": n, "scale": float(scale), "units": units} for n, scale in zip("yx", scales, strict=True)]
     axes = [axis | {"size": size} for axis, size in zip(axes, data.shape, strict=True)]
-    signal = hs.signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
+    signal = hyperspy_api().signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
     return signal if isinstance(data, np.ndarray) else signal.as_lazy()
 
 
@@ -160,7 +160,7 @@ def load_micrograph(
     size = pixel_size_nm
     if size is None:
         size = _stated_size(path, chosen)
-    data = left_in_file(chosen.data) if lazy else in_memory(chosen.data, path.name)
+    data = left_in_file(chosen.data, path.name) if lazy else in_memory(chosen.data, path.name)
     axes = [_described(path, axis) for axis in chosen.navigation_axes]
     return micrograph(_to_grey(data), size, chosen.title or path.stem, axes)
 
@@ -214,7 +214,8 @@ def _in_micrometres(image: Signal2D) -> Signal2D:
 def _choose(path: Path, signals: Sequence[Contents], wanted: int | str | None) -> Contents:
     """Pick the micrograph among the signals of a file, by the rule that :func:`load_micrograph` states."""
     flaws = [_flaw_of(signal) for signal in signals]
-    titles = ", ".join(repr(signal.title) for signal in signals)
+    titles = ", ".join(repr(signal.title) for signal in signals[:_MOST_TITLES])
+    titles += f" and {len(signals) - _MOST_TITLES} more" if len(signals) > _MOST_TITLES else ""
     if wanted is not None:
         number = _number_of(signals, wanted)
         if number is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from temlib.errors import TemlibError, one_line
 
-__all__ = ["parse_json", "read_bytes", "read_json"]
+__all__ = ["in_range", "parse_json", "read_bytes", "read_json"]
 
 MOST_BYTES = 2**25
 """By default: Python's objects take up to thirty times as much memory as their text."""
@@ -78,3 +79,16 @@ def parse_json(text: bytes, most_bytes: int = MOST_BYTES, kind: type = dict) -> 
     if not isinstance(content, kind):
         raise ValueError(f"it holds a {type(content).__name__}, not a {kind.__name__}")
     return content
+
+
+def in_range(name: str, value: Any, least: float, most: float) -> float:
+    """Give a number that came from outside.
+
+    Raises
+    ------
+    ValueError
+        When it is no number, not finite or out of range.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not least <= float(value) <= most:
+        raise ValueError(f"{name} is {str(value)[:60]!r}; it must be a number from {least:g} to {most:g}")
+    return float(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
+from temlib.files.child_processes import without_current_folder
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
@@ -204,11 +205,12 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _notebooks() -> Path:
-    """Find the clone's notebooks: in the working folder, or beside an editable installation."""
-    for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
-        if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
-            return clone / "notebooks"
-    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
+    """Find the notebooks of the clone that this package comes from, and say which they are."""
+    from temlib.reproduction.clone import find_clone
+
+    notebooks = find_clone(Path(__file__).resolve().parent) / "notebooks"
+    print(readable(f"notebooks of {notebooks.parent}"), file=sys.stderr, flush=True)
+    return notebooks
 
 
 def _check_within_reach(run: Run) -> None:
@@ -257,15 +259,11 @@ def _execute(notebook: Path, parameters: dict, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / notebook.name
+    quiet = "--log-level=40"  # no note on unencrypted local sockets
+    settings = {"cwd": notebook.parent, "execution_timeout": 3600}
+    settings["extra_arguments"] = [quiet, "--InteractiveShellApp.ignore_cwd=True"]
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters,
-            kernel_name="python3",
-            cwd=notebook.parent,
-            execution_timeout=3600,
-            extra_arguments=["--log-level=40"],  # no note on unencrypted local sockets
-        )
+        with without_current_folder():
+            papermill.execute_notebook(notebook, output, parameters, kernel_name="python3", **settings)
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{notebook.name}: {error.ename}: {error.evalue} (see {output})") from error

@@ -18,7 +18,7 @@ from temlib.files.label_files import load_labels
 from temlib.files.micrographs import micrograph
 from temlib.jobs import batch
 from temlib.jobs.inputs import digest_of, files_in, find_inputs, names_of
-from temlib.jobs.results import Record, alone
+from temlib.jobs.records import Record, Watched, alone
 from temlib.writing import write_text
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
@@ -382,7 +382,7 @@ def test_two_runs_at_once_are_refused_in_a_line(tmp_path, capsys):
 HOLD = """
 import sys, time
 from pathlib import Path
-from temlib.jobs.results import alone
+from temlib.jobs.records import Record, Watched, alone
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -402,17 +402,29 @@ def test_a_lock_of_a_killed_process_holds_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_record_that_changed_is_known(tmp_path):
-    first = Record(tmp_path / "a.json", "a kind")
+def test_a_file_that_changed_is_known(tmp_path):
+    first = Watched(tmp_path / "a.json")
     assert not first.changed()
-    assert not first.foreign
-    first.write({"x": 1})
+    first.write("1")
     assert not first.changed()
-    second = Record(tmp_path / "a.json", "a kind")
-    assert second.content == {"temlib": "a kind", "x": 1}
-    second.write({"x": 2})
+    second = Watched(tmp_path / "a.json")
+    assert second.data == b"1"
+    second.write("2")
     assert first.changed()
     assert not second.changed()
-    for data in (b"\xff\xfe", b"[" * 100_000, b"{}", b'{"temlib": "another kind"}', b"17"):
-        (tmp_path / "a.json").write_bytes(data)
-        assert Record(tmp_path / "a.json", "a kind").foreign
+    (tmp_path / "a.json").unlink()
+    assert second.changed()
+
+
+def test_a_record_is_known_by_its_mark(tmp_path):
+    path = tmp_path / "a.json"
+    assert not Record(path, "a kind").foreign
+    Record(path, "a kind").write({"x": 1})
+    assert Record(path, "a kind").content == {"temlib": "a kind", "x": 1}
+    for data in (b"\xff\xfe", b"[" * 100_000, b"{}", b'{"temlib": "another kind"}', b"17", b""):
+        path.write_bytes(data)
+        assert Record(path, "a kind").foreign
+    path.unlink()
+    Record(tmp_path / "b.json", "a kind").write({})
+    path.symlink_to(tmp_path / "b.json")
+    assert Record(path, "a kind").foreign, "a link is not followed"

@@ -23,7 +23,8 @@ from temlib import cli
 from temlib.errors import OutputError
 from temlib.files.micrographs import micrograph
 from temlib.jobs import movies
-from temlib.jobs.results import alone, results_in
+from temlib.jobs.records import alone
+from temlib.jobs.results import results_in
 from temlib.network import unet
 from temlib.network.segmenter import Segmenter
 from temlib.network.workers import Parcel, fingerprint

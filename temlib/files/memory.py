@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import psutil
+from psutil import virtual_memory
 
 from temlib.errors import MicrographError
 
@@ -26,7 +26,7 @@ def check_memory(name: str, needed: int, way_out: str = "pass lazy=True, or chec
     MicrographError
         When that is more than the memory that is free.
     """
-    free = psutil.virtual_memory().available
+    free = virtual_memory().available
     if needed > free:
         raise MicrographError(
             f"{name}: takes {needed / 1e9:.3g} GB of memory unpacked, {free / 1e9:.3g} GB are free; {way_out}"

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temlib.errors import MicrographError
 from temlib.files.colours import cmyk_to_grey, luma, orient
-from temlib.files.contents import warn
+from temlib.files.contents import left_in_file, warn
 from temlib.files.memory import check_memory
 from temlib.files.tiff import is_tiff, read_tiff
 
@@ -29,6 +29,7 @@ PICTURES = ("png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 _ORIENTATION = 0x0112  # the EXIF tag
 _WORK = 16  # bytes that a pixel takes while it becomes grey
+_WAY_OUT = "only a tif is read in parts, with lazy=True: save it as one, or check the file"
 _limit = threading.Lock()
 
 
@@ -51,7 +52,8 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     Raises
     ------
     MicrographError
-        When the file is damaged, or larger than the free memory.
+        When the file is cut off, or larger than the free memory. Of otherwise damaged files the errors
+        of Pillow and tifffile come through.
     """
     if is_tiff(path):
         return read_tiff(path, lazy)
@@ -60,12 +62,9 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
         kind = {"format": picture.format, "mode": picture.mode}
     axes += [{"name": n, "size": s, "navigate": False} for n, s in zip("yx", frames.shape[-2:], strict=True)]
     axes = [{"scale": 1.0, "offset": 0.0, "units": None, "index_in_array": i} | axis for i, axis in enumerate(axes)]
-    if lazy:
-        import dask.array
-
-        frames = dask.array.from_array(frames, chunks=(*(1,) * (frames.ndim - 2), -1, -1))
     metadata = {"General": {"title": ""}, "Signal": {"signal_type": ""}}
-    return [{"data": frames, "axes": axes, "metadata": metadata, "original_metadata": kind}]
+    data = left_in_file(frames) if lazy else frames
+    return [{"data": data, "axes": axes, "metadata": metadata, "original_metadata": kind}]
 
 
 @contextlib.contextmanager
@@ -94,7 +93,7 @@ def _frames_of(path: Path, picture: Image.Image) -> tuple[np.ndarray, list[dict[
         if picture.format == "PNG":
             warn(f"{path.name}: is an animation; its first picture is taken, the others left")
         number = 1
-    check_memory(path.name, picture.width * picture.height * (number + _WORK), "use a smaller picture, or a tif")
+    check_memory(path.name, picture.width * picture.height * (number + _WORK), _WAY_OUT)
     if number == 1:
         return _grey(path, picture), []
     frames, lengths = [], []

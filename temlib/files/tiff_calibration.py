@@ -112,7 +112,12 @@ def _agree(first: Sides, other: Sides) -> bool:
 
 
 def _text(value: Any) -> str:
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip("\0 \r\n")
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            value = value.decode("latin-1")
+    return str(value).strip("\0 \r\n")
 
 
 def _metres(height: Any, width: Any) -> Sides | None:

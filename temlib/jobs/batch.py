@@ -23,7 +23,8 @@ from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
-from temlib.jobs.results import BatchFolder, alone
+from temlib.jobs.records import alone
+from temlib.jobs.results import BatchFolder
 from temlib.jobs.tables import (
     COLUMNS,
     FEWEST,

@@ -10,12 +10,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from temlib.errors import RunError, TemlibError
+from temlib.files.child_processes import without_current_folder
 from temlib.network.workers import Parcel
 
 __all__ = ["results_of"]
 
 _ONE_CHUNK = {"chunk": 1}  # what a local worker has, and a chunk asks for: one at a time
-_SAFE = "PYTHONSAFEPATH"
 
 Work = Callable[[int, Parcel], Any]
 Ended = tuple[int, BaseException | None]
@@ -84,25 +84,11 @@ def _attempt(work: Work, chunk: int, parcel: Parcel) -> Exception | None:
 
 def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     """Start workers on this machine, each with its share of the cores."""
-    stack.enter_context(_own_modules_only())
     cores = max(1, (os.cpu_count() or 1) // workers)
     options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
     options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
+    stack.enter_context(without_current_folder())  # also for a worker that is started anew
     return stack.enter_context(distributed.LocalCluster(**options))
-
-
-@contextmanager
-def _own_modules_only() -> Iterator[None]:
-    """Let processes that are started import nothing from the working folder: it may be full of somebody's files."""
-    before = os.environ.get(_SAFE)
-    os.environ[_SAFE] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_SAFE]
-        else:
-            os.environ[_SAFE] = before
 
 
 def _import_distributed() -> Any:

@@ -5,7 +5,7 @@ Until all is done the result lies in a hidden folder beside where it will be, ``
 size; and ``done/``, a small file for each chunk, written after the chunk itself. Every file is written
 under a temporary name and renamed, so that a process killed at any point leaves whole files only. Then
 the result is renamed, and the folder goes. A folder, or a link, of that name without the mark is not
-touched (:mod:`temlib.jobs.results`).
+touched (:mod:`temlib.jobs.records`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from temlib.errors import MicrographError, OutputError, RunError, TemlibError, o
 from temlib.files.micrographs import load_micrograph
 from temlib.files.stacks import like, whole_frames
 from temlib.jobs.chunks import results_of
-from temlib.jobs.results import MARK, Record, alone
+from temlib.jobs.records import MARK, Record, alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib_scalebar.scalebar import ScaleBar
 
+from temlib.errors import readable
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.palette import COLOURS
@@ -68,7 +70,7 @@ def show_micrograph(
     axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
-    axes.set_title(title, fontsize=FONT_PT, parse_math=False)
+    axes.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
     size = pixel_size_of(image)
     if size is None:
@@ -132,7 +134,7 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
     for ax, (title, picture) in zip(axes.flat, steps.items(), strict=False):
         low, high = np.percentile(picture, [0.1, 99.9])
         drawn = ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
-        ax.set_title(title, fontsize=FONT_PT)
+        ax.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
         figure.colorbar(drawn, ax=ax, shrink=0.75).ax.tick_params(labelsize=SMALL_PT)
         ax.add_artist(scale_bar(pixel_size_nm))
     return figure
@@ -141,8 +143,10 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
 def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
     """Write a figure as png and pdf; the same figure gives the same bytes."""
     folder = Path(folder)
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
-        write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a title in letters that the font does not have
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+            write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
 
 
 def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
@@ -156,7 +160,7 @@ def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
                 break
             legend.remove()
     if caption:
-        figure.suptitle(caption, fontsize=SMALL_PT, color="0.35")
+        figure.suptitle(readable(caption), fontsize=SMALL_PT, color="0.35", parse_math=False)
 
 
 def scale_bar(pixel_size_nm: float) -> ScaleBar:

@@ -71,6 +71,7 @@ docs/evidence
 docs/develop
 docs/api
 docs/clusters
+docs/formats
 docs/robustness
 CHANGELOG
 temlib/data/bundled/CARD

@@ -5,35 +5,56 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from temlib import __version__, datasets
-from temlib.errors import RunError, TemlibError
+from temlib.errors import RunError, TemlibError, one_line, readable
+from temlib.files.child_processes import without_current_folder
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
 __all__ = ["main"]
 
+_STOPPED = 130  # the exit status of what Ctrl-C ended
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``temlib`` with the arguments of the command line; give the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal cannot show ends nothing
     options = _parser().parse_args(arguments)
     try:
         return options.run(options) or 0
-    except TemlibError as error:
-        print(f"temlib: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"temlib: stopped; {options.again}", file=sys.stderr)
+        return _STOPPED
+    except Exception as error:  # of a full disk, a file that may not be read, a fault of ours
+        if options.debug:
+            traceback.print_exc()
+        print(f"temlib: {_what(error)}", file=sys.stderr)
         return 2
-    except OSError as error:  # a full disk, a folder that may not be written into
-        print(f"temlib: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+
+
+def _what(error: Exception) -> str:
+    if isinstance(error, TemlibError | OSError):
+        return readable(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {one_line(error, 500)} (give --debug to see where)"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("temlib", description="Segment particles in TEM images by transfer learning.")
     parser.add_argument("--version", action="version", version=f"temlib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_figures, _add_segment, _add_workshop):
+        add(commands).add_argument("--debug", action="store_true", help="show where in temlib an error came up")
+    return parser
 
+
+def _add_figures(commands: Any) -> argparse.ArgumentParser:
     figures = commands.add_parser(
         "figures",
         help="regenerate figures 1 to 5 by running the notebooks",
@@ -57,14 +78,18 @@ def _parser() -> argparse.ArgumentParser:
         help="yaml file with other values for notebook parameters; give --root too, to keep the usual run's figures",
     )
     figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
-    figures.set_defaults(run=_figures)
+    figures.set_defaults(run=_figures, again="the same command begins again with notebook 01")
+    return figures
 
+
+def _add_segment(commands: Any) -> argparse.ArgumentParser:
     segment = commands.add_parser(
         "segment",
         help="segment and measure the particles of micrographs, or segment a movie",
         description="Write masks, numbered particles, outlines and measurements of micrographs into a folder. What is "
-        "there already is not done again. The exit status is 1 when a file could not be done. Of a movie, when --out "
-        "ends in .zspy, write the mask of each frame, chunk by chunk; a run that was stopped is gone on with.",
+        "there already is not done again, unless its file has changed. Of a folder, what temlib wrote and kinds of "
+        "files that hold no micrograph are left alone. The exit status is 1 when a file could not be done. Of a movie, "
+        "when --out ends in .zspy, write the mask of each frame, chunk by chunk. What was stopped goes on.",
     )
     segment.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie"
@@ -77,13 +102,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument("--runtime", choices=RUNTIMES, default="keras", help="default: keras")
-    segment.add_argument("--overwrite", action="store_true", help="do again what is done")
+    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
+    segment.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="do again what is done, and replace what stands under the names of results",
+    )
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
-    segment.set_defaults(run=_segment)
+    segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
+    return segment
 
+
+def _add_workshop(commands: Any) -> argparse.ArgumentParser:
     workshop = commands.add_parser(
         "workshop",
         help="write a folder with all that a workshop without a network needs",
@@ -94,8 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     workshop.add_argument(
         "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
     )
-    workshop.set_defaults(run=_workshop)
-    return parser
+    workshop.set_defaults(run=_workshop, again="nothing is left of it, the same command begins again")
+    return workshop
 
 
 def _scale(text: str) -> str | float:
@@ -126,21 +158,26 @@ def _segment(options: argparse.Namespace) -> int:
         return _segment_movie(options)
     if options.scheduler or options.workers != 1 or options.chunk:
         raise RunError(f"{options.out}: --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy")
-    from temlib.jobs import batch
+    from temlib.jobs.batch import segment_files
+    from temlib.jobs.inputs import find_inputs
     from temlib.network.segmenter import load_segmenter
     from temlib.network.unet import BUNDLED
 
-    files = batch.files_in(options.files)
+    inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    done = batch.segment_files(files, options.out, segmenter, **settings)
-    new = len(files) - done.skipped - len(done.failed)
-    print(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed")
-    for row in done.micrographs.to_dict("records"):
-        if row.get("warning"):
-            print(f"{row['file']}: doubtful, {row['warning']}", file=sys.stderr)
-    for reason in done.failed.values():
-        print(f"temlib: {reason}", file=sys.stderr)
+    done = segment_files(inputs.files, options.out, segmenter, **settings)
+    new = len(inputs.files) - done.skipped - len(done.failed)
+    print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
+    doubtful = [
+        f"{row['file']}: doubtful, {row['warning']}" for row in done.micrographs.to_dict("records") if row["warning"]
+    ]
+    read = [row["note"] for row in done.micrographs.to_dict("records") if row["note"]]
+    failed = [f"temlib: {reason}" for reason in done.failed.values()]
+    for line in [*inputs.notes, *done.notes, *read, *doubtful, *failed]:
+        print(readable(line), file=sys.stderr)
+    if options.debug:
+        print(*done.tracebacks.values(), sep="\n", file=sys.stderr)
     return 1 if done.failed else 0
 
 
@@ -168,11 +205,12 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _notebooks() -> Path:
-    """Find the clone's notebooks: in the working folder, or beside an editable installation."""
-    for clone in (Path.cwd(), Path(__file__).resolve().parents[1]):
-        if (clone / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").is_file():
-            return clone / "notebooks"
-    raise RunError("the notebooks are not here; this command runs in a clone of the temlib repository: change into it")
+    """Find the notebooks of the clone that this package comes from, and say which they are."""
+    from temlib.reproduction.clone import find_clone
+
+    notebooks = find_clone(Path(__file__).resolve().parent) / "notebooks"
+    print(readable(f"notebooks of {notebooks.parent}"), file=sys.stderr, flush=True)
+    return notebooks
 
 
 def _check_within_reach(run: Run) -> None:
@@ -221,15 +259,11 @@ def _execute(notebook: Path, parameters: dict, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / notebook.name
+    quiet = "--log-level=40"  # no note on unencrypted local sockets
+    settings = {"cwd": notebook.parent, "execution_timeout": 3600}
+    settings["extra_arguments"] = [quiet, "--InteractiveShellApp.ignore_cwd=True"]
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters,
-            kernel_name="python3",
-            cwd=notebook.parent,
-            execution_timeout=3600,
-            extra_arguments=["--log-level=40"],  # no note on unencrypted local sockets
-        )
+        with without_current_folder():
+            papermill.execute_notebook(notebook, output, parameters, kernel_name="python3", **settings)
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{notebook.name}: {error.ename}: {error.evalue} (see {output})") from error

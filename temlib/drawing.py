@@ -1,4 +1,4 @@
-"""Drawing: micrographs with scale bar and outlines, one style, one colour for each kind of mask."""
+"""Drawing: micrographs with scale bar and outlines, in one style."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib_scalebar.scalebar import ScaleBar
 
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.palette import COLOURS
 from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "COLOURS",
     "DPI",
     "FONT_PT",
     "SMALL_PT",
@@ -34,21 +34,6 @@ __all__ = [
     "show_micrographs",
     "show_steps",
 ]
-
-COLOURS = {
-    "truth": "#009E73",
-    "ML": "#E69F00",
-    "TL": "#56B4E9",
-    "Otsu": "#999999",
-    "particle stroke": "#D55E00",
-    "background stroke": "#0072B2",
-    "synthetic": "#CC79A7",
-    "simulated": "#882255",
-    "experimental": "#000000",
-}
-"""Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
-exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
-annotator's strokes, and (with a wine and a black of our own) the three kinds of micrographs."""
 
 _WORDS = {
     "ML": "machine-learning label (ML)",
@@ -85,7 +70,7 @@ def show_micrograph(
     axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased", aspect=proportions)
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
-    axes.set_title(title, fontsize=FONT_PT)
+    axes.set_title(title, fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
     if size is None:
         axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=SMALL_PT, transform=axes.transAxes)

@@ -1,5 +1,7 @@
 """The errors that temlib raises for input it cannot use: one line, with the way out."""
 
+import re
+
 __all__ = [
     "DatasetError",
     "MicrographError",
@@ -9,6 +11,7 @@ __all__ = [
     "TemlibError",
     "WeightsError",
     "one_line",
+    "readable",
 ]
 
 
@@ -42,4 +45,14 @@ class RunError(TemlibError):
 
 def one_line(error: BaseException, most: int = 160) -> str:
     """Give the message of any error in one line, of so many characters at the most; its type where it has none."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return readable(" ".join(str(error).split())[:most]) or type(error).__name__
+
+
+def readable(text: object) -> str:
+    """Give a text that can be printed and written as UTF-8, also of a file's name that is not.
+
+    Bytes of a name that are no UTF-8 reach Python as lone surrogates (PEP 383); they are read as
+    Latin-1 here, which most such names once were.
+    """
+    latin = re.sub("[\udc80-\udcff]", lambda found: chr(ord(found[0]) - 0xDC00), str(text))
+    return latin.encode("utf-8", "replace").decode("utf-8")

@@ -6,7 +6,10 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +18,48 @@ from temlib.errors import MicrographError, OutputError, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_suffix", "remove_leftovers", "reserve", "write_atomically", "write_new", "write_table", "write_text"]
+__all__ = [
+    "check_suffix",
+    "is_temporary",
+    "remove_leftovers",
+    "reserve",
+    "write_atomically",
+    "write_new",
+    "write_table",
+    "write_text",
+    "writing_to",
+]
+
+_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:40]
+_TEMPORARY = re.compile(r"\.temlib-(?P<process>\d{1,9})-(?P<host>[A-Za-z0-9._]*)-\d+(\.[^.]+)?")
+_NUMBERS = count()
+
+
+@contextmanager
+def writing_to(path: str | os.PathLike) -> Iterator[None]:
+    """Say of whatever the operating system refuses within that this file, or folder, cannot be written.
+
+    Raises
+    ------
+    OutputError
+        When the disk is full, or the folder cannot be made or written into.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
+        raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
     """Call ``write(temporary_path)`` and rename the result to ``path``: all of it or nothing.
 
-    The temporary name lies in the same folder and keeps the suffix, by which writers choose
-    their format. The folder is made where it is missing; a file of that name is replaced.
+    The temporary name, ``.temlib-PROCESS-HOST-NUMBER``, lies in the same folder and keeps the suffix,
+    by which writers choose their format. The folder is made where it is missing; a file of that name
+    is replaced, of a link the link itself.
 
     Raises
     ------
@@ -30,18 +67,14 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> P
         When the disk is full, or the folder cannot be made or written into.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-part{path.suffix}")
-    try:
+    temporary = path.with_name(f".temlib-{os.getpid()}-{_HOST}-{next(_NUMBERS)}{path.suffix}")
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or one_line(error)
-        way = "free some space, or name a folder that can be written into" if error.errno else "take another format"
-        raise OutputError(f"{path}: cannot be written ({reason}); {way}") from error
     return path
 
 
@@ -68,13 +101,18 @@ def write_table(path: str | os.PathLike, table: pd.DataFrame, float_format: str 
     return write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, float_format=float_format))
 
 
+def is_temporary(path: Path) -> bool:
+    """Say whether a file is one that :func:`write_atomically` has not finished, of any process."""
+    return bool(_TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
+
+
 def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove what :func:`write_atomically` left half-written in a folder because its process was killed."""
+    """Remove what :func:`write_atomically` left half-written in a folder because its process, on this host, died."""
     import psutil
 
-    for path in Path(folder).glob(".*-part*"):
-        process = re.fullmatch(r"\..*\.(\d+)-part(\.\w+)?", path.name)
-        if process and not psutil.pid_exists(int(process[1])):
+    for path in Path(folder).glob(".temlib-*"):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name and name["host"] == _HOST and is_temporary(path) and not psutil.pid_exists(int(name["process"])):
             path.unlink(missing_ok=True)
 
 

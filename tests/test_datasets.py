@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from temlib import datasets, pixel_size_of
+from temlib.datasets.multislice.atoms import Nanocrystal, bin_mean, film_atoms, footprint, label_particles
 from temlib.datasets.multislice.design import FIELD_PX, STEP_NM, draw
 from temlib.datasets.multislice.render import MARGIN_PX, mtf, record, render
-from temlib.datasets.multislice.specimen import Particle, bin_mean, film_atoms, footprint, label_particles
 from temlib.datasets.register_emps import make_emps
 from temlib.errors import DatasetError
 from temlib.particles.scores import iou
@@ -185,7 +185,7 @@ def test_the_upper_particle_hides_the_lower_one_and_the_edge_cuts():
     ball *= np.cbrt(rng.random((40000, 1))) / np.linalg.norm(ball, axis=1, keepdims=True)
     # the lower one, the upper one, one outside of the field, one at its edge; the field starts at 3 nm
     centres = [np.array(xyz) for xyz in ((10, 10, 0), (11, 10, -3), (1.5, 20, 0), (3, 30, 0))]
-    particles = [Particle(np.full(len(ball), 79), ball + centre, 1.0, centre, -1, 1) for centre in centres]
+    particles = [Nanocrystal(np.full(len(ball), 79), ball + centre, 1.0, centre, -1, 1) for centre in centres]
     labels, diameters = label_particles(particles, 0.1, 4, box)
     assert sorted(np.unique(labels)) == [0, 1, 2, 3]
     assert diameters == pytest.approx([2.2] * 3, rel=0.05)

@@ -1,10 +1,14 @@
+import re
+from pathlib import Path
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib_scalebar.scalebar import ScaleBar
 
-from temlib import drawing
+import temlib
+from temlib import drawing, palette
 from temlib.files.micrographs import micrograph
 from temlib.reproduction import evidence, figures
 
@@ -57,11 +61,21 @@ def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
             mpl.colors.to_hex(collection.get_edgecolor()[0]).upper()
             for collection in figure.findobj(mpl.contour.QuadContourSet)
         }
-        assert drawn == {drawing.COLOURS[kind] for kind in kinds}
+        assert drawn == {palette.COLOURS[kind] for kind in kinds}
 
 
 def test_colours_are_distinct():
-    assert len(set(drawing.COLOURS.values())) == len(drawing.COLOURS)
+    same = {"found": "TL", "left out": "particle stroke"}  # one meaning, two words
+    assert all(palette.COLOURS[word] == palette.COLOURS[other] for word, other in same.items())
+    others = [colour for word, colour in palette.COLOURS.items() if word not in same]
+    assert len(set(others)) == len(others)
+    assert len(set(palette.SERIES)) == len(palette.SERIES)
+
+
+def test_colours_are_named_in_the_palette_alone():
+    home = Path(temlib.__file__).parent
+    hexes = {path.name: re.findall(r"#[0-9A-F]{6}\b", path.read_text()) for path in home.rglob("*.py")}
+    assert {name for name, found in hexes.items() if found} == {"palette.py"}
 
 
 def test_outlines_lie_on_the_mask(image, mask):
@@ -121,9 +135,9 @@ def test_steps_are_shown_with_their_titles_and_scale_bars():
 
 def test_the_power_of_a_wave_is_found_at_its_frequency():
     wave = np.sin(2 * np.pi * 0.125 * np.arange(256)) * np.ones((256, 1))
-    power = figures._radial_power(wave)
-    assert figures._frequencies()[np.argmax(power)] == pytest.approx(0.125, rel=0.15)
-    noise = figures._radial_power(np.random.default_rng(0).normal(size=(512, 512)))
+    power = evidence._radial_power(wave)
+    assert evidence._frequencies()[np.argmax(power)] == pytest.approx(0.125, rel=0.15)
+    noise = evidence._radial_power(np.random.default_rng(0).normal(size=(512, 512)))
     assert noise[14:] == pytest.approx(np.ones(10), rel=0.15), "white noise of variance 1 has power 1"
 
 
@@ -131,7 +145,7 @@ def test_kinds_of_micrographs_are_compared_in_their_colours(image):
     figure = evidence.compare_sets({"synthetic": [image] * 3, "simulated": [image] * 3})
     assert {"synthetic", "simulated", "frequency [1 / pixel]"} <= set(texts(figure))
     colours = {line.get_color() for line in figure.axes[2].lines}
-    assert colours == {drawing.COLOURS["synthetic"], drawing.COLOURS["simulated"]}
+    assert colours == {palette.COLOURS["synthetic"], palette.COLOURS["simulated"]}
 
 
 def test_the_ablation_shows_changes_against_the_full_generator_seed_by_seed():

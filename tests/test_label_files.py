@@ -15,10 +15,10 @@ from PIL import Image
 from skimage.measure import points_in_poly
 
 import temlib
-from temlib.drawing import COLOURS
 from temlib.files.label_files import as_markers, load_labels, outlines, save_coco, save_labels, save_rois
 from temlib.files.micrographs import micrograph
 from temlib.files.regions import paint, runs_of
+from temlib.palette import COLOURS
 from tests.conftest import disc
 
 shapes = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)

@@ -166,7 +166,7 @@ def test_the_table_knows_its_frame_its_pixel_and_how_sure_each_particle_is(tmp_p
     assert found[["pixel_height_nm", "pixel_width_nm"]].to_numpy().tolist() == [[0.5, 0.25]] * 2
     assert found.set_index("particle")["confidence"].to_dict() == {3: 0.25, 7: 0.75}
     write_table(tmp_path / "a.csv", found)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), found, rtol=1e-5)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), found, rtol=1e-5, check_dtype=False)
     plain = measure_particles(labels, confidence=[0.25, 0.75])
     assert plain["confidence"].tolist() == [0.25, 0.75]
     assert not {"pixel_height_nm", "pixel_width_nm"} & set(plain)

@@ -1,5 +1,6 @@
 """Movies: chunk by chunk, on workers, killed and resumed."""
 
+import errno
 import hashlib
 import os
 import pickle
@@ -19,8 +20,11 @@ from hypothesis import strategies as st
 
 import temlib
 from temlib import cli
+from temlib.errors import OutputError
 from temlib.files.micrographs import micrograph
 from temlib.jobs import movies
+from temlib.jobs.records import alone
+from temlib.jobs.results import results_in
 from temlib.network import unet
 from temlib.network.segmenter import Segmenter
 from temlib.network.workers import Parcel, fingerprint
@@ -195,6 +199,142 @@ def test_results_of_other_settings_are_not_mixed(movie, segmenter, tmp_path, mon
     assert temlib.load_micrograph(out).data.dtype == np.int32
 
 
+def save_frames(path, frames, chunk=1):
+    """Write frames as a movie of chunks of their own."""
+    movie = micrograph(da.from_array(frames, chunks=(chunk, *frames.shape[1:])), 0.5, "a movie", [TIME])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        movie.save(path, show_progressbar=False, overwrite=True)
+    return path
+
+
+DROPPED = {1: (np.nan, "no finite pixel"), 2: (0, "all pixels are 0"), 4: (np.inf, "no finite pixel")}
+
+
+@pytest.mark.parametrize("chunk", [1, 6])
+@pytest.mark.parametrize("what", ["mask", "probability", "particles"])
+def test_a_dropped_frame_is_an_empty_frame(what, chunk, segmenter, tmp_path):
+    frames = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
+    whole = segment(save_frames(tmp_path / "whole.zspy", frames), tmp_path / "a.zspy", segmenter, what=what)
+    for number, (value, _) in DROPPED.items():
+        frames[number] = value
+    table = segment(save_frames(tmp_path / "some.zspy", frames, chunk), tmp_path / "b.zspy", segmenter, what=what)
+    assert list(table["note"]) == [DROPPED.get(number, ("", ""))[1] for number in range(6)]
+    kept = [number for number in range(6) if number not in DROPPED]
+    assert not table["covered"][list(DROPPED)].any()
+    assert table["expected_iou"][list(DROPPED)].isna().all()
+    np.testing.assert_allclose(table["covered"][kept], whole["covered"][kept], atol=1e-4)
+    assert (pd.read_csv(tmp_path / "b.csv")["note"].fillna("") == table["note"]).all()
+
+
+def killed_halfway(movie, out, segmenter, **options):
+    with pytest.MonkeyPatch.context() as patch:
+        of_frames, calls = Segmenter.of_frames, []
+
+        def stop(self, *arguments):
+            calls.append(1)
+            if len(calls) == 2:
+                raise Killed
+            return of_frames(self, *arguments)
+
+        patch.setattr(Segmenter, "of_frames", stop)
+        with pytest.raises(Killed):
+            segment(movie, out, segmenter, **options)
+
+
+def test_another_movie_of_the_same_shape_and_time_is_another_one(segmenter, tmp_path):
+    """As when a movie is recorded again under its old name, or copied with its time."""
+    frames = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32)
+    movie, out = save_frames(tmp_path / "movie.zspy", frames), tmp_path / "mask.zspy"
+    times = movie.stat()
+    killed_halfway(movie, out, segmenter)
+    frames[5, 0, 0] += 1
+    save_frames(movie, frames)
+    os.utime(movie, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(temlib.TemlibError, match="what is left of a run with another movie"):
+        segment(movie, out, segmenter)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_in_the_way_and_not_ours_stays(movie, segmenter, tmp_path, overwrite):
+    victim, partial = tmp_path / "victim", tmp_path / ".mask.zspy.partial"
+    (victim / "done").mkdir(parents=True)
+    (victim / "done" / "thesis.txt").write_text("mine")
+    partial.symlink_to(victim)
+    for _ in ("a link", "a folder"):
+        with pytest.raises(temlib.TemlibError, match=r"\.mask\.zspy\.partial: is in the way of the result"):
+            segment(movie, tmp_path / "mask.zspy", segmenter, overwrite=overwrite)
+        assert (victim / "done" / "thesis.txt").read_text() == "mine"
+        if partial.is_symlink():
+            partial.unlink()
+            victim.rename(partial)
+            victim = partial
+
+
+def test_a_users_table_and_the_movie_itself_are_not_replaced(movie, segmenter, tmp_path):
+    (tmp_path / "mask.csv").write_text("mine")
+    with pytest.raises(temlib.TemlibError, match=r"mask\.csv: exists already; pass overwrite=True"):
+        segment(movie, tmp_path / "mask.zspy", segmenter)
+    assert (tmp_path / "mask.csv").read_text() == "mine"
+    with pytest.raises(temlib.TemlibError, match=r"movie\.zspy: is the movie itself"):
+        segment(movie, movie, segmenter, overwrite=True)
+
+
+def test_something_else_in_the_folder_of_the_result_stays(movie, segmenter, whole, tmp_path):
+    killed_halfway(movie, tmp_path / "mask.zspy", segmenter)
+    (tmp_path / ".mask.zspy.partial" / "notes.txt").write_text("mine")
+    segment(movie, tmp_path / "mask.zspy", segmenter)
+    assert content(tmp_path / "mask.zspy") == content(whole)
+    assert [path.name for path in (tmp_path / ".mask.zspy.partial").iterdir()] == ["notes.txt"]
+
+
+def test_two_runs_for_one_result_are_refused_in_a_line(movie, segmenter, tmp_path):
+    with (
+        alone(tmp_path, "mask.zspy"),
+        pytest.raises(temlib.TemlibError, match=r"mask\.zspy: another process of temlib"),
+    ):
+        segment(movie, tmp_path / "mask.zspy", segmenter)
+    with alone(tmp_path, "other.zspy"):
+        segment(movie, tmp_path / "mask.zspy", segmenter)
+
+
+def test_a_result_is_no_micrograph(movie, whole):
+    assert results_in(whole.parent) == {"mask.zspy", "mask.csv"}
+    assert not results_in(movie.parent)
+
+
+def test_a_full_disk_names_the_file_and_ends_the_run(movie, segmenter, whole, tmp_path, monkeypatch):
+    out, segmented = tmp_path / "mask.zspy", []
+    array, of_frames = movies._array, Segmenter.of_frames
+
+    class Full:
+        def __setitem__(self, part, frames):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(movies, "_array", lambda path: Full() if len(segmented) > 1 else array(path))
+        patch.setattr(Segmenter, "of_frames", lambda self, *given: segmented.append(1) or of_frames(self, *given))
+        with pytest.raises(OutputError, match=r"mask\.zspy: cannot be written \(No space left on device\); free some"):
+            segment(movie, out, segmenter)
+    assert len(segmented) == 2
+    assert segment(movie, out, segmenter)["new"].sum() == FRAMES - CHUNK
+    assert content(out) == content(whole)
+
+
+def test_ctrl_c_is_one_line(movie, segmenter, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda path, runtime: segmenter)
+    command = ["segment", str(movie), "--out", str(tmp_path / "mask.zspy"), "--scale", "1"]
+    with monkeypatch.context() as patch:
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(Segmenter, "of_frames", stop)
+        assert cli.main(command) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("temlib: stopped; what is done is kept")
+    assert cli.main(command) == 0
+
+
 def test_what_is_no_movie_is_refused(movie, segmenter, tmp_path):
     with pytest.raises(temlib.TemlibError, match=r"mask\.tif: a movie's result .* ends in \.zspy"):
         segment(movie, tmp_path / "mask.tif", segmenter)
@@ -209,7 +349,7 @@ def test_what_is_no_movie_is_refused(movie, segmenter, tmp_path):
 
 
 def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypatch):
-    sent = pickle.dumps(Parcel(segmenter))
+    sent = pickle.dumps(segmenter.parcel())
     first, second = pickle.loads(sent), pickle.loads(sent)
     arrived = first.open()
     assert arrived is second.open()
@@ -217,10 +357,10 @@ def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypat
     assert fingerprint(arrived) == fingerprint(segmenter) == first.key
     image = np.random.default_rng(0).normal(size=SHAPE)
     np.testing.assert_allclose(arrived.maps(image, 1.0), segmenter.maps(image, 1.0), atol=1e-6)
-    assert Parcel(segmenter).open() is segmenter
+    assert segmenter.parcel().open() is segmenter
     other = Segmenter(segmenter.model, threshold=0.3)
     assert fingerprint(other) != fingerprint(segmenter)
-    assert pickle.loads(pickle.dumps(Parcel(other))).open().threshold == 0.3
+    assert pickle.loads(pickle.dumps(other.parcel())).open().threshold == 0.3
 
 
 def test_a_scheduler_at_an_address(movie, segmenter, whole, tmp_path):
@@ -344,7 +484,7 @@ def test_the_page_on_clusters_says_what_was_measured():
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(1, 7), st.integers(1, 9), st.tuples(st.integers(20, 50), st.integers(20, 50)))
+@given(st.integers(2, 7), st.integers(1, 9), st.tuples(st.integers(20, 50), st.integers(20, 50)))
 def test_any_chunks_give_the_masks_of_the_frames(tmp_path_factory, segmenter, frames, chunk, shape):
     folder = tmp_path_factory.mktemp("any")
     movie = save_movie(folder / "movie.zspy", frames, shape, min(chunk, frames))

@@ -8,8 +8,8 @@ from matplotlib_scalebar.scalebar import ScaleBar
 from PIL import Image
 
 import temlib
-from temlib.drawing import COLOURS
 from temlib.files.micrographs import micrograph
+from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles, shape_groups
 from temlib.particles.report import contact_sheet, report_figure, report_record, save_report
 from temlib.particles.size_distribution import size_distribution

@@ -3,7 +3,9 @@
 import errno
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,7 +68,7 @@ def kill(monkeypatch):
 
     def replace_or_die(source, target):
         if left[0] == 0:
-            os.link(source, os.path.join(os.path.dirname(target), f".x.{2**22 + 7}-part.png"))  # left behind
+            os.link(source, os.path.join(os.path.dirname(target), leftover("png")))  # left behind
             raise Killed
         left[0] -= 1
         replace(source, target)
@@ -157,11 +159,24 @@ def test_a_batch_killed_with_sigkill_resumes_to_the_same_bytes(folder, network, 
     assert killed >= trials  # the others had ended before
 
 
+def leftover(suffix, process=2**22 + 7, host=None):
+    """The name of a file that a process left half-written."""
+    host = re.sub("[^A-Za-z0-9.]", "_", socket.gethostname())[:40] if host is None else host
+    return f".temlib-{process}-{host}-0.{suffix}"
+
+
 def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
-    for name in (f".a.{2**22 + 7}-part.png", f".b.{os.getpid()}-part.png", ".gitignore", "c-part.png"):
+    others = [
+        leftover("png", os.getpid()),
+        leftover("png", host="elsewhere"),
+        ".thesis.3999999-part.docx",
+        "c-part.png",
+    ]
+    for name in [*others, leftover("png"), leftover("csv", 2**22 + 8)]:
         (tmp_path / name).write_text("")
+    (tmp_path / leftover("tif")).symlink_to(tmp_path / "c.png")
     remove_leftovers(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [f".b.{os.getpid()}-part.png", ".gitignore", "c-part.png"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, leftover("tif")])
 
 
 def writers(folder):

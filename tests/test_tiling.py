@@ -118,8 +118,38 @@ def test_unknown_and_missing_runtimes(model, monkeypatch):
         tiling.start(model, "openvino")
 
 
+def test_auto_is_openvino_where_it_starts(model, networks):
+    network_of(networks, "openvino")
+    name, network = tiling.start_any(model, "auto")
+    assert name == "openvino"
+    np.testing.assert_allclose(
+        tiling.predict(network, image_of((64, 64))),
+        tiling.predict(networks["keras"], image_of((64, 64))),
+        atol=1e-4,
+    )
+
+
+def test_auto_is_keras_where_there_is_no_openvino(model, monkeypatch, recwarn):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert tiling.start_any(model, "auto")[0] == "keras"
+    assert not recwarn
+
+
+def test_a_runtime_that_does_not_start_is_one_line(model, networks, monkeypatch):
+    network_of(networks, "openvino")
+
+    def fails(*args):
+        raise NameError("name 'tensorflow'\nis not defined")
+
+    monkeypatch.setattr(tiling, "_read_frozen", fails)
+    with pytest.raises(TemlibError, match=r"does not start \(name 'tensorflow' is not defined\); take runtime='keras'"):
+        tiling.start(model, "openvino")
+    with pytest.warns(UserWarning, match=r"^OpenVINO does not start \(.*Keras does the sums$"):
+        assert tiling.start_any(model, "auto")[0] == "keras"
+
+
 def test_openvino_reports_nothing_to_its_makers():
-    code = "import sys; from temlib import prediction; tiling._import_openvino(); "
+    code = "import sys; from temlib.network import tiling; tiling._import_openvino(); "
     code += "print(sys.modules['openvino_telemetry'], [name for name in sys.modules if 'telemetry.' in name])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if "there is no OpenVINO" in result.stderr:

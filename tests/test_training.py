@@ -11,7 +11,7 @@ from skimage.measure import label
 import temlib
 from temlib.files.grey_levels import GreyLevels
 from temlib.files.micrographs import micrograph
-from temlib.network import training
+from temlib.network import learning, training
 from temlib.network.augmentation import IGNORED, scale_for, truth_maps
 from temlib.network.segmenter import auto_scales
 from temlib.particles.scores import iou
@@ -156,9 +156,9 @@ def test_loss_is_nearly_zero_for_a_perfect_prediction_and_large_for_its_opposite
     truth = np.zeros((2, 16, 16, 2), np.float32)
     truth[:, :8] = 1
     perfect = np.clip(truth, 1e-6, 1 - 1e-6)
-    assert float(training.cross_entropy_and_dice(truth, perfect)) < 0.01
-    assert float(training.cross_entropy_and_dice(truth, 1 - perfect)) > 10
-    assert float(training.cross_entropy_and_dice(0 * truth, 0 * perfect)) < 0.01
+    assert float(learning.cross_entropy_and_dice(truth, perfect)) < 0.01
+    assert float(learning.cross_entropy_and_dice(truth, 1 - perfect)) > 10
+    assert float(learning.cross_entropy_and_dice(0 * truth, 0 * perfect)) < 0.01
 
 
 def test_what_is_ignored_does_not_count():
@@ -167,10 +167,10 @@ def test_what_is_ignored_does_not_count():
     first, other = rng.random((2, 2, 16, 16, 2)).astype(np.float32)
     truth[:, :4], truth[..., 1] = IGNORED, IGNORED
     other[:, 4:, :, 0] = first[:, 4:, :, 0]
-    losses = [float(training.cross_entropy_and_dice(truth, p)) for p in (first, other)]
+    losses = [float(learning.cross_entropy_and_dice(truth, p)) for p in (first, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     other[:, 4:, :, 0] = 1 - first[:, 4:, :, 0]
-    assert float(training.cross_entropy_and_dice(truth, other)) != pytest.approx(losses[0], rel=1e-3)
+    assert float(learning.cross_entropy_and_dice(truth, other)) != pytest.approx(losses[0], rel=1e-3)
 
 
 def test_the_distance_map_is_highest_in_the_middle_of_particles(trained, dark_discs):
@@ -264,9 +264,9 @@ def test_fine_tuning_gives_the_best_on_validation_and_leaves_the_given_one_alone
 def test_training_with_fine_tuning_learns_nothing_from_what_it_holds_back(dark_discs, monkeypatch):
     images, masks = (list(part) for part in dark_discs)
     settings = {"weights": None, "alpha": 0.25, "views": 1, "window": 64, "seed": 3, "progress": False}
-    windows, seen, calls = training._windows, [], []
-    monkeypatch.setattr(training, "_windows", lambda *given: seen.append(given[:2]) or windows(*given))
-    monkeypatch.setattr(training, "_teach", lambda *given: None)
+    windows, seen, calls = training.windows_of, [], []
+    monkeypatch.setattr(training, "windows_of", lambda *given: seen.append(given[:2]) or windows(*given))
+    monkeypatch.setattr(training, "teach", lambda *given: None)
     monkeypatch.setattr(training, "_fine_tune", lambda *given, **options: calls.append((given[1:], options)))
     given = images[:2], masks[:2]
     for validation, learned, deciding in (
@@ -330,7 +330,7 @@ def test_a_step_of_training_is_traced_once(monkeypatch):
     monkeypatch.setattr(keras.Model, "train_step", lambda *a, **k: traced.append(1) or real(*a, **k))
     image = keras.Input((4, 4, 1))
     model = keras.Model(image, keras.layers.Conv2D(2, 1, activation="sigmoid")(image))
-    training.compile_for_training(model, 1e-3, steps=2)
+    learning.compile_for_training(model, 1e-3, steps=2)
     before = model.get_weights()[0]
     for _ in range(2):
         model.train_on_batch(np.ones((1, 4, 4, 1)), np.zeros((1, 4, 4, 2)))

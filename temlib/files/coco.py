@@ -12,6 +12,7 @@ import numpy as np
 
 from temlib import __version__
 from temlib.errors import MicrographError
+from temlib.files.json_files import read_json
 from temlib.files.micrographs import as_array
 from temlib.files.regions import LARGEST_IMAGE, Box, Runs, as_labels, numbers_for, paint, particles_in, runs_of
 from temlib.writing import check_suffix, write_new
@@ -21,7 +22,7 @@ __all__ = ["NO_PARTICLES", "read_coco", "save_coco"]
 NO_PARTICLES = ("background", "bar", "label", "scale bar", "text")
 """Categories that are no particles unless one asks for them, in any spelling: scale_bar, ScaleBar."""
 
-_LARGEST_FILE = 2**28  # bytes
+_LARGEST_FILE = 10**8  # bytes: Python's objects take up to thirty times as many
 _LONGEST_RUN = 60  # bits of its length
 
 
@@ -85,9 +86,7 @@ def read_coco(
     path: Path, image: str | None = None, categories: str | int | Sequence[str | int] | None = None
 ) -> np.ndarray:
     """Read the particles of one image; see :func:`temlib.load_labels`."""
-    if path.stat().st_size > _LARGEST_FILE:
-        raise MicrographError(f"{path.name}: has more than {_LARGEST_FILE} bytes; export fewer images into one file")
-    content = json.loads(path.read_bytes())  # with or without a byte order mark
+    content = read_json(path, _LARGEST_FILE, object, MicrographError)
     if not isinstance(content, dict) or not {"images", "annotations"} <= content.keys():
         raise MicrographError(f"{path.name}: no COCO file (it lacks 'images' or 'annotations'); export as COCO")
     chosen = _choose(path.name, content["images"], image)

@@ -1,28 +1,38 @@
 """HDF5 files, looked through before they are read: nothing outside their folder, nothing that brings Python down.
 
 The HDF5 library ends the whole process on some damaged files, which no ``except`` holds. So a small
-process of its own looks through each file first: started once, it takes milliseconds a file.
+process of its own looks through each file first: started once, it takes milliseconds a file. A file may take
+long that has many parts; one over which the library stands still is given up.
 """
 
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import IO, Any
 
 from temlib.errors import MicrographError, one_line
+from temlib.files.child_processes import python
 
 __all__ = ["check_hdf5", "is_hdf5", "look_through", "serve"]
 
-_SECONDS = 8.0  # a file that takes longer to look through is damaged
+_SECONDS = 8.0  # of no progress: the library has lost its way
+_SECONDS_TO_START = 60.0  # on a slow disk
+_OFTEN = 0.25  # s between two words of progress
+_MOST_PARTS = 1_000_000  # of a file: groups and arrays
+_PROGRESS = "\n"  # from the helper; an answer is longer
 _lock = threading.Lock()
-_helper: tuple[int, subprocess.Popen] | None = None  # with the process that started it, which may have forked since
+_helper: tuple[int, subprocess.Popen] | None = None  # with the process that started it
 
 
 def check_hdf5(path: str | os.PathLike) -> None:
@@ -48,51 +58,111 @@ def is_hdf5(path: str | os.PathLike) -> bool:
     return Path(path).is_file() and bool(h5py.is_hdf5(path))
 
 
-def look_through(path: str | os.PathLike, seen: frozenset[Path] = frozenset()) -> str:
+def look_through(path: str | os.PathLike, progress: Callable[[], Any] = lambda: None) -> str:
     """Visit all of an HDF5 file but the numbers in its arrays; say what is wrong with it, or "" when nothing is.
 
-    The HDF5 files that it refers to are looked through as well; ``seen`` are those that lead here.
+    The HDF5 files that it refers to are looked through as well, each once. At each of its parts ``progress``
+    is called.
     """
-    import h5py
-
-    path = Path(path).resolve()
-    parts: list[tuple[str, str]] = []  # what is kept elsewhere, and in which file
-    further: set[Path] = set()  # those that are HDF5 files too
-
-    def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.ExternalLink):
-            parts.append((name, item.filename))
-            further.add(path.parent / item.filename)
-        elif isinstance(item, h5py.Dataset):
-            parts.extend((name, os.fsdecode(entry[0])) for entry in item.external or [])
-            sources = [source.file_name for source in (item.virtual_sources() if item.is_virtual else [])]
-            parts.extend((name, source) for source in sources)
-            further.update(path.parent / source for source in sources if source != ".")
-        if isinstance(item, (h5py.Dataset, h5py.Group)):
-            with suppress(TypeError, ValueError):  # of types that numpy does not know
-                dict(item.attrs)
-
-    try:
-        with h5py.File(path) as file:
-            file.visititems_links(look)
-            file.visititems(look)
-    except Exception as error:  # the library's errors come as OSError, RuntimeError, KeyError and others
-        return f"cannot be read ({one_line(error)}); check the file"
-    for name, other in parts:
-        if other != "." and path.parent not in (path.parent / other).resolve().parents:
-            return f"{name} is kept in {other}, outside of its folder; put that file beside it"
-    for file_beside in sorted({each.resolve() for each in further} - seen - {path}):
-        flaw = look_through(file_beside, seen | {path}) if file_beside.is_file() else ""
+    first = Path(path).resolve()
+    waiting, seen = [first], {first}
+    while waiting:
+        here = waiting.pop()
+        flaw, further = _look_through_one(here, progress)
         if flaw:
-            return f"{file_beside.name}: {flaw}"
+            return flaw if here == first else f"{here.name}: {flaw}"
+        new = {each for each in further if each.is_file()} - seen
+        seen |= new
+        waiting += sorted(new)
     return ""
 
 
+def _look_through_one(path: Path, progress: Callable[[], Any]) -> tuple[str, set[Path]]:
+    """Say what is wrong with a file, and which HDF5 files it refers to."""
+    import h5py
+
+    parts: list[tuple[str, str]] = []  # what is kept elsewhere, and in which file
+    further: set[Path] = set()  # those that are HDF5 files too
+    number = 0
+
+    def follow(name: bytes, link: Any) -> None:
+        progress()
+        if link.type == h5py.h5l.TYPE_EXTERNAL:
+            other = os.fsdecode(file.id.links.get_val(name)[0])
+            parts.append((os.fsdecode(name), other))
+            further.add(path.parent / other)
+
+    def look(name: bytes, item: Any) -> None:
+        nonlocal number
+        progress()
+        number += 1
+        if number > _MOST_PARTS:
+            raise ValueError(f"it has more than {_MOST_PARTS:,} parts")
+        if item.type == h5py.h5o.TYPE_NAMED_DATATYPE:
+            return
+        identifier = h5py.h5o.open(file.id, name)
+        if h5py.h5a.get_num_attrs(identifier):
+            kind = h5py.Group if item.type == h5py.h5o.TYPE_GROUP else h5py.Dataset
+            with suppress(TypeError, ValueError):  # of types that numpy does not know
+                dict(kind(identifier).attrs)
+        if item.type == h5py.h5o.TYPE_DATASET:
+            note_storage(os.fsdecode(name), identifier)
+
+    def note_storage(name: str, array: Any) -> None:
+        made = array.get_create_plist()
+        parts.extend((name, os.fsdecode(made.get_external(i)[0])) for i in range(made.get_external_count()))
+        if made.get_layout() == h5py.h5d.VIRTUAL:
+            sources = [made.get_virtual_filename(i) for i in range(made.get_virtual_count())]
+            parts.extend((name, source) for source in sources)
+            further.update(path.parent / source for source in sources if source != ".")
+
+    try:
+        with h5py.File(path) as file:
+            file.id.links.visit(follow, info=True)
+            h5py.h5o.visit(file.id, look, info=True)
+    except Exception as error:  # the library's errors come as OSError, RuntimeError, KeyError and others
+        return f"cannot be read ({one_line(error)}); check the file", set()
+    for name, other in parts:
+        if other != "." and path.parent not in (path.parent / other).resolve().parents:
+            return f"{name} is kept in {other}, outside of its folder; put that file beside it", set()
+    return "", {each.resolve() for each in further}
+
+
 def serve() -> None:
-    """Look through the files that are named on the input, a line of JSON each, until it ends."""
+    """Look through the files that are named on the input, a line of JSON each, until it ends; say how it goes on."""
+    requests: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+    import h5py  # noqa: F401
+
+    last = 0.0
+
+    def progress() -> None:
+        nonlocal last
+        if time.monotonic() > last + _OFTEN:
+            last = time.monotonic()
+            faulthandler.dump_traceback_later(_SECONDS, exit=True, file=nowhere)  # though the library holds the GIL
+            _say(_PROGRESS)
+
+    with open(os.devnull, "w") as nowhere:
+        _say(_PROGRESS)
+        while True:
+            path, last = json.loads(requests.get()), 0.0
+            progress()
+            answer = look_through(path, progress)
+            faulthandler.cancel_dump_traceback_later()
+            _say(json.dumps(answer) + "\n")
+
+
+def _listen(requests: SimpleQueue[str]) -> None:
+    """Take requests; end with the parent, also in the middle of work."""
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(look_through(json.loads(line))) + "\n")
-        sys.stdout.flush()
+        requests.put(line)
+    os._exit(0)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
 
 def _ask(path: str) -> str:
@@ -100,32 +170,50 @@ def _ask(path: str) -> str:
     helper = _start()
     if helper is None or helper.stdin is None or helper.stdout is None:
         return look_through(path)
-    too_long = threading.Timer(_SECONDS, helper.kill)
-    too_long.start()
     try:
         helper.stdin.write(json.dumps(path) + "\n")
         helper.stdin.flush()
-        answer = helper.stdout.readline()
+        while (line := _line(helper, helper.stdout, _SECONDS)) == _PROGRESS:
+            pass
     except OSError:
-        answer = ""
+        line = ""
+    except BaseException:  # its answer is not to be taken for the next file's
+        _stop()
+        raise
+    if line:
+        return json.loads(line)
+    code = helper.wait()
+    _stop()
+    ended = f"it ended the process that looked into it (exit code {code})"
+    stood = f"it stood still for {_SECONDS:g} seconds"
+    happened = stood if code in (1, -9) else ended
+    return f"cannot be read (the HDF5 library fails on it); {happened}; check the file, and its disk"
+
+
+def _line(helper: subprocess.Popen, output: IO[str], seconds: float) -> str:
+    """Read a line of the helper's; "" when it ended, or said nothing for so long that it was ended."""
+    too_long = threading.Timer(seconds, helper.kill)
+    too_long.start()
+    try:
+        return output.readline()
     finally:
         too_long.cancel()
-    if answer:
-        return json.loads(answer)
-    _stop()
-    return "cannot be read (the HDF5 library fails on it); check the file"
 
 
 def _start() -> subprocess.Popen | None:
     """Give the helper of this process; None where no process can be started."""
     global _helper
     if _helper is None or _helper[0] != os.getpid() or _helper[1].poll() is not None:
-        code = "from temlib.files.hdf5 import serve; serve()"
+        _stop()
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         try:
-            started = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
-            _helper = os.getpid(), started
+            command = python("from temlib.files.hdf5 import serve; serve()")
+            started = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
         except (OSError, TypeError):  # no sys.executable, or no more processes
+            return None
+        _helper = os.getpid(), started
+        if started.stdout is None or _line(started, started.stdout, _SECONDS_TO_START) != _PROGRESS:
+            _stop()
             return None
     return _helper[1]
 
@@ -138,3 +226,22 @@ def _stop() -> None:
         _helper[1].kill()
         _helper[1].communicate()
     _helper = None
+
+
+def _renew() -> None:
+    """Begin anew in a process that was forked, perhaps while a thread of its parent held the lock."""
+    global _lock, _helper
+    _lock = threading.Lock()
+    if _helper is not None:
+        helper, _helper = _helper[1], None
+        helper.returncode = 0  # the parent's, who waits for it
+        with open(os.devnull, "r+b") as nowhere:
+            for pipe in (helper.stdin, helper.stdout):
+                if pipe is not None and not pipe.closed:
+                    os.dup2(
+                        nowhere.fileno(), pipe.fileno(), inheritable=False
+                    )  # else it would not see its parent's end
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

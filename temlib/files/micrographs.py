@@ -8,7 +8,7 @@ not, they are ``px`` with scale 1, and :func:`pixel_size_of` gives ``None``.
 from __future__ import annotations
 
 import os
-import warnings
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError
+from temlib.files.contents import Axis, Contents, in_memory, left_in_file, warn
+from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.reading import read_signals
-from temlib.files.units import is_reciprocal, length_nm
+from temlib.files.units import is_reciprocal, length_nm, why_unknown
 from temlib.writing import reserve, write_atomically
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 _OVERHEAD = 2**18  # bytes of axes and metadata beside the pixels
+_MOST_TITLES = 12  # that a message names
+_ELEMENT = re.compile(r"[A-Z][a-z]?([ _-]?[KLM]([αβ]\d?)?)?")  # what a map of an element is called
 
 
 def micrograph(
@@ -58,8 +62,6 @@ def micrograph(
     -------
     hyperspy Signal2D
     """
-    import hyperspy.api as hs
-
     scales = np.broadcast_to(np.asarray(1.0 if pixel_size_nm is None else pixel_size_nm, dtype=float), 2)
     if not (np.isfinite(scales).all() and (scales > 0).all()):
         raise MicrographError(f"pixel_size_nm={pixel_size_nm!r} is not a positive number of nanometres")
@@ -72,7 +74,7 @@ def micrograph(
     axes = [{**axis, "navigate": True} for axis in navigation]
     axes += [{"name": n, "scale": float(scale), "units": units} for n, scale in zip("yx", scales, strict=True)]
     axes = [axis | {"size": size} for axis, size in zip(axes, data.shape, strict=True)]
-    signal = hs.signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
+    signal = hyperspy_api().signals.Signal2D(data, axes=axes, metadata={"General": {"title": title}})
     return signal if isinstance(data, np.ndarray) else signal.as_lazy()
 
 
@@ -107,9 +109,11 @@ def with_axes_of(image: Any, data: np.ndarray, title: str = "") -> Any:
     """Give ``data`` the axes of ``image`` when that is a signal, else return it as it is."""
     if not hasattr(image, "axes_manager"):
         return data
-    return micrograph(
-        data, pixel_size_of(image), title, [_described(axis) for axis in image.axes_manager.navigation_axes]
-    )
+    axes = [
+        {key: value for key in ("name", "scale", "units", "offset") if _is_said(value := getattr(axis, key, None))}
+        for axis in image.axes_manager.navigation_axes
+    ]
+    return micrograph(data, pixel_size_of(image), title, axes)
 
 
 def load_micrograph(
@@ -153,9 +157,12 @@ def load_micrograph(
     """
     path = Path(path)
     chosen = _choose(path, read_signals(path, reader, lazy), signal)
-    size = pixel_size_of(chosen) if pixel_size_nm is None else pixel_size_nm
-    axes = [_described(axis) for axis in chosen.axes_manager.navigation_axes]
-    return micrograph(_to_grey(chosen.data), size, chosen.metadata.General.title or path.stem, axes)
+    size = pixel_size_nm
+    if size is None:
+        size = _stated_size(path, chosen)
+    data = left_in_file(chosen.data, path.name) if lazy else in_memory(chosen.data, path.name)
+    axes = [_described(path, axis) for axis in chosen.navigation_axes]
+    return micrograph(_to_grey(data), size, chosen.title or path.stem, axes)
 
 
 def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = False) -> Path:
@@ -204,10 +211,11 @@ def _in_micrometres(image: Signal2D) -> Signal2D:
     return image
 
 
-def _choose(path: Path, signals: list[Signal2D], wanted: int | str | None) -> Signal2D:
+def _choose(path: Path, signals: Sequence[Contents], wanted: int | str | None) -> Contents:
     """Pick the micrograph among the signals of a file, by the rule that :func:`load_micrograph` states."""
     flaws = [_flaw_of(signal) for signal in signals]
-    titles = ", ".join(repr(str(signal.metadata.General.title)) for signal in signals)
+    titles = ", ".join(repr(signal.title) for signal in signals[:_MOST_TITLES])
+    titles += f" and {len(signals) - _MOST_TITLES} more" if len(signals) > _MOST_TITLES else ""
     if wanted is not None:
         number = _number_of(signals, wanted)
         if number is None:
@@ -219,33 +227,32 @@ def _choose(path: Path, signals: list[Signal2D], wanted: int | str | None) -> Si
     if not images:
         reasons = ", ".join(dict.fromkeys(flaw for flaw in flaws if flaw))
         raise MicrographError(f"{path.name}: no micrograph in this file ({reasons}); give a file with 2-D images")
-    chosen = min(images, key=lambda image: (image.data.ndim, -image.data.shape[-1] * image.data.shape[-2]))
+    chosen = min(images, key=_rank)
     if len(images) > 1:
-        warnings.warn(
-            f"{path.name}: holds {len(images)} images; took {str(chosen.metadata.General.title)!r}, "
-            f"pass signal= for another of {titles}",
-            stacklevel=3,
-        )
+        warn(f"{path.name}: holds {len(images)} images; took {chosen.title!r}, pass signal= for another of {titles}")
     return chosen
 
 
-def _number_of(signals: list[Signal2D], wanted: int | str) -> int | None:
+def _rank(image: Contents) -> tuple[bool, int, int, bool]:
+    """Rank the images of a file: no map of an element, a single one, many pixels, HAADF."""
+    height, width = image.data.shape[-2:]
+    return bool(_ELEMENT.fullmatch(image.title)), image.data.ndim, -height * width, image.title != "HAADF"
+
+
+def _number_of(signals: Sequence[Contents], wanted: int | str) -> int | None:
     if isinstance(wanted, str):
-        found = (i for i, signal in enumerate(signals) if str(signal.metadata.General.title) == wanted)
-        return next(found, None)
+        return next((number for number, signal in enumerate(signals) if signal.title == wanted), None)
     return wanted if 0 <= wanted < len(signals) else None
 
 
-def _flaw_of(signal: Signal2D) -> str | None:
+def _flaw_of(signal: Contents) -> str | None:
     """Say why a signal is no micrograph, or None when it is one."""
     shape, dtype = signal.data.shape, signal.data.dtype
-    axes = signal.axes_manager
-    if len(shape) < 2 or axes.signal_dimension != 2:
+    if len(signal.signal_axes) != 2:
         return f"a spectrum or profile of shape {shape}"
-    reciprocal = any(is_reciprocal(axis.units) for axis in axes.signal_axes)
-    if reciprocal or "diffraction" in signal.metadata.Signal.signal_type:
+    if "diffraction" in signal.kind or any(is_reciprocal(axis.units) for axis in signal.signal_axes):
         return "a diffraction pattern"
-    if axes.navigation_dimension > 1:
+    if len(signal.navigation_axes) > 1:
         return f"data of shape {shape}, with more than one axis besides y and x"
     if 0 in shape:
         return f"empty, of shape {shape}"
@@ -256,14 +263,34 @@ def _flaw_of(signal: Signal2D) -> str | None:
     return None
 
 
-def _described(axis: Any) -> dict[str, Any]:
-    """Describe a navigation axis, without HyperSpy's word for what is not known."""
-    words = {key: str(getattr(axis, key)) for key in ("name", "units")}
-    numbers = {key: float(getattr(axis, key)) for key in ("scale", "offset") if hasattr(axis, key)}
-    return {key: word for key, word in words.items() if "undefined" not in word} | numbers
+def _stated_size(path: Path, chosen: Contents) -> tuple[float, float] | None:
+    """Give the height and width of a pixel [nm] that a file states; say what is not understood of it."""
+    for axis in chosen.signal_axes:
+        flaw = f"its axis {axis.name!r} {axis.flaw}" if axis.flaw else why_unknown(axis.scale, axis.units)
+        if flaw:
+            warn(f"{path.name}: its pixel size is unknown: {flaw}; pass pixel_size_nm=")
+            return None
+    height, width = (length_nm(axis.scale, axis.units) for axis in chosen.signal_axes)
+    return None if height is None or width is None else (height, width)
 
 
-def _to_grey(data: np.ndarray) -> np.ndarray:
+def _described(path: Path, axis: Axis) -> dict[str, Any]:
+    """Describe a navigation axis to HyperSpy; where its positions are not even, frames are counted."""
+    if axis.flaw:
+        warn(f"{path.name}: its axis {axis.name!r} {axis.flaw}; its frames are counted instead")
+        return {"name": axis.name or "frame"}
+    numbers = (
+        {"scale": axis.scale or 1.0, "offset": axis.offset} if np.isfinite([axis.scale, axis.offset]).all() else {}
+    )
+    return {key: word for key, word in (("name", axis.name), ("units", axis.units)) if word} | numbers
+
+
+def _is_said(value: Any) -> bool:
+    """Say whether a value of an axis is more than HyperSpy's word for what is not known."""
+    return value is not None and "undefined" not in str(value)
+
+
+def _to_grey(data: Any) -> Any:
     if data.dtype.names is None:
         return data
     luma = sum(weight * data[name] for name, weight in zip("RGB", (0.2126, 0.7152, 0.0722), strict=True))

@@ -8,7 +8,6 @@ are not pixels of the specimen: such files state no pixel size of the micrograph
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError, one_line
+from temlib.files.contents import BLOCK, check_chunk, frame_chunks, warn
 
 if TYPE_CHECKING:
+    import dask.array as da
     import h5py
-    from hyperspy.signals import Signal2D
 
-__all__ = ["detectors_in", "read_detectors", "text"]
+__all__ = ["detectors_in", "open_dataset", "read_detectors", "text"]
 
 _FRAME_TIMES = (  # the first that is there counts: with the time of readout before without
     "frame_time",
@@ -40,7 +40,7 @@ _SECONDS = {
     **dict.fromkeys(("us", "µs", "μs", "microsecond", "microseconds"), 1e-6),
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
 }
-_BLOCK = 2**25  # bytes of frames that are read at once
+_BLOCK = BLOCK
 
 
 def detectors_in(file: h5py.File) -> list[str]:
@@ -58,8 +58,8 @@ def detectors_in(file: h5py.File) -> list[str]:
     return found or ([usual] if isinstance(file.get(f"{usual}/data"), h5py.Dataset) else [])
 
 
-def read_detectors(path: str | os.PathLike, lazy: bool = False) -> list[Signal2D]:
-    """Read the frames of each detector in a file.
+def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """Open the frames of each detector in a file; they are read when they are computed.
 
     Pixels that the detector's ``pixel_mask`` rejects (gaps between modules, dead, hot) become NaN,
     for which the frames become float32; without such pixels they keep their integers.
@@ -68,26 +68,39 @@ def read_detectors(path: str | os.PathLike, lazy: bool = False) -> list[Signal2D
     ----------
     path : path
         HDF5 in NeXus layout. Compressed frames (bitshuffle, LZ4, Blosc) need ``temlib[detectors]``.
-    lazy : bool
-        Read frames when they are computed. The result can be sent to other processes, which
-        open the file themselves.
 
     Returns
     -------
-    list of hyperspy Signal2D of shape (frames, height, width), or (height, width) for a single frame
-        The navigation axis is ``time`` [s] where the file states a frame time, else ``frame``.
+    list of dict
+        ``data``, a dask array of shape (frames, height, width), which can be sent to other
+        processes: they open the file themselves; its ``axes``, of which the first is ``time`` [s]
+        where the file states a frame time, else ``frame``; and ``metadata``.
 
     Raises
     ------
     MicrographError
-        When frames are missing, damaged, compressed by an unknown filter, or larger than memory.
+        When frames are missing, damaged, or compressed by an unknown filter.
     """
     import h5py
 
     path = Path(path)
     with h5py.File(path) as file:
-        found = [_read(path, file, name, lazy) for name in detectors_in(file)]
-    return [signal for signal in found if signal is not None] or _refuse(path, "holds a detector without frames")
+        found = [_read(path, file, name) for name in detectors_in(file)]
+    return [frames for frames in found if frames is not None] or _refuse(path, "holds a detector without frames")
+
+
+def open_dataset(path: str | os.PathLike, dataset: h5py.Dataset) -> da.Array:
+    """Open an array of an HDF5 file; what it holds is read when it is computed, in any process.
+
+    Raises
+    ------
+    MicrographError
+        When it is compressed by an unknown filter.
+    """
+    path = Path(path)
+    _check_filters(path, dataset)
+    check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
+    return _opened(_Frames(path.resolve(), dataset.name, dataset.shape, dataset.dtype), dataset.file)
 
 
 @dataclass(frozen=True)
@@ -115,16 +128,13 @@ class _Frames:
             raise MicrographError(f"{self.path.name}: frames cannot be read ({reason}); copy it again") from error
 
 
-def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None:
+def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     import dask.array as da
-    import hyperspy.api as hs
 
     parts = _parts(path, file, name)
     if not parts:
         return None
-    empty = np.empty((0,) * parts[0].ndim, parts[0].dtype)  # without it dask reads to learn the type
-    blocks = [da.from_array(part, _chunks(part, file), asarray=False, meta=empty) for part in parts]
-    frames = da.concatenate(blocks)
+    frames = da.concatenate([_opened(part, file) for part in parts])
     if frames.ndim == 3 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
@@ -132,16 +142,11 @@ def _read(path: Path, file: h5py.File, name: str, lazy: bool) -> Signal2D | None
     bad = _bad_pixels(path, file[name], frames.shape[-2:])
     if bad.any():
         frames = da.where(bad, np.float32(np.nan), frames.astype(np.float32))
-    if not lazy:
-        _check_memory(path, frames.nbytes)
-        frames = frames.compute(scheduler="synchronous")
     seconds = _frame_time(file[name])
     time: dict[str, Any] = {"name": "time", "scale": seconds, "units": "s"} if seconds else {"name": "frame"}
-    axes = [time | {"navigate": True}] * (frames.ndim - 2) + [{"name": "y"}, {"name": "x"}]
-    axes = [axis | {"size": size} for axis, size in zip(axes, frames.shape, strict=True)]
+    axes = [time | {"navigate": True}] * (frames.ndim - 2) + [{"name": name, "navigate": False} for name in "yx"]
     title = f"{path.stem}, {name.rpartition('/')[2]}"
-    signal = hs.signals.Signal2D(frames, axes=axes, metadata={"General": {"title": title}})
-    return signal.as_lazy() if lazy else signal
+    return {"data": frames, "axes": axes, "metadata": {"General": {"title": title}}}
 
 
 def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
@@ -171,7 +176,7 @@ def _held(path: Path, dataset: h5py.Dataset) -> tuple[int, ...]:
     if held == 0:
         _refuse(path, f"declares frames of shape {dataset.shape} and holds none; copy it again")
     if held < dataset.shape[0]:
-        warnings.warn(f"{path.name}: declares {dataset.shape[0]} frames and holds {held}", stacklevel=2)
+        warn(f"{path.name}: declares {dataset.shape[0]} frames and holds {held}")
     return (min(held, dataset.shape[0]), *dataset.shape[1:])
 
 
@@ -187,13 +192,13 @@ def _linked(path: Path, file: h5py.File, name: str) -> list[str]:
     return [f"{entry}/data/{key}" for key in names]
 
 
-def _chunks(part: _Frames, file: h5py.File) -> tuple[int, ...]:
-    """Give whole frames, whole chunks of the file, about ``_BLOCK`` bytes."""
-    if part.ndim < 3:
-        return part.shape
+def _opened(part: _Frames, file: h5py.File) -> da.Array:
+    import dask.array as da
+
     stored = (file[part.name].chunks or (1,))[0]
-    frame = max(1, int(np.prod(part.shape[1:], dtype=np.int64)) * max(part.dtype.itemsize, 4))
-    return (min(max(part.shape[0], 1), max(stored, _BLOCK // frame // stored * stored)), *part.shape[1:])
+    empty = np.empty((0,) * part.ndim, part.dtype)  # without it dask reads to learn the type
+    chunks = frame_chunks(part.shape, part.dtype, stored, _BLOCK)
+    return da.from_array(part, chunks, asarray=False, meta=empty)
 
 
 def _bad_pixels(path: Path, detector: h5py.Group, shape: Sequence[int]) -> np.ndarray:
@@ -215,13 +220,6 @@ def _frame_time(detector: h5py.Group) -> float | None:
     unit = text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
     seconds = float(np.median(stated[()])) * _SECONDS.get(unit.strip().lower(), np.nan)
     return seconds if np.isfinite(seconds) and seconds > 0 else None
-
-
-def _check_memory(path: Path, needed: int) -> None:
-    import psutil
-
-    if needed > psutil.virtual_memory().available:
-        _refuse(path, f"its frames need {needed / 2**30:.0f} GiB, more than the memory that is free; pass lazy=True")
 
 
 def _check_filters(path: Path, dataset: h5py.Dataset) -> None:

@@ -1,53 +1,88 @@
-"""Files: what is in any file of a microscope, as HyperSpy signals, or one line on why it is not read."""
+"""Files: what is in any file of a microscope, or one line on why it is not read.
+
+HyperSpy never builds a signal from a file: readers give dictionaries, :mod:`temlib.files.contents`
+takes a few fields of them.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from glob import escape
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import h5py
 
 from temlib.errors import MicrographError, one_line
 from temlib.files import nexus
+from temlib.files.contents import Contents, from_dictionary
 from temlib.files.hdf5 import check_hdf5, is_hdf5
+from temlib.files.hyperspy_files import read_hspy, read_zspy
+from temlib.files.layouts import check_tree, is_velox, reader_of
+from temlib.files.mrc import read_mrc
+from temlib.files.pictures import PICTURES, read_pictures
 
-if TYPE_CHECKING:
-    from hyperspy.signals import BaseSignal
-
-__all__ = ["read_signals"]
-
-# No pickle behind any of these: reading them runs no code of the file's author.
-_READABLE = (
-    *("png", "jpg", "jpeg", "tif", "tiff", "bmp", "dm3", "dm4", "emd", "emi", "ser", "mrc"),
-    *("hspy", "zspy", "h5", "hdf5", "nxs"),
-)
-_HDF5 = ("emd", "hspy", "h5", "hdf5", "nxs")
-_OF_MANY_LAYOUTS = ("h5", "hdf5", "nxs")
-_DETECTOR = "detector"
-_WHOLE = ("png", "jpg", "jpeg", "bmp")  # RosettaSciIO reads these at once or not at all
+__all__ = ["READABLE", "Kind", "read_signals"]
 
 
-def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[BaseSignal]:
-    """Read all signals of a file, as they are.
+@dataclass(frozen=True)
+class Kind:
+    """How files of one suffix are read.
+
+    Attributes
+    ----------
+    reader : str
+        What reads them; "" where the layout within the file tells.
+    lazy : bool
+        Whether their numbers can stay in the file until they are computed; others are read at once.
+    hdf5 : bool
+        Whether they are HDF5, which is looked through first.
+    """
+
+    reader: str
+    lazy: bool = True
+    hdf5: bool = False
+
+    @property
+    def of_many_layouts(self) -> bool:
+        """Whether several programs write files of this suffix, each in its own way."""
+        return not self.reader
+
+
+READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
+    **{suffix: Kind("Picture", lazy=suffix in ("tif", "tiff")) for suffix in PICTURES},
+    **dict.fromkeys(("dm3", "dm4"), Kind("DigitalMicrograph")),
+    "emd": Kind("EMD", hdf5=True),
+    **dict.fromkeys(("emi", "ser"), Kind("TIA")),
+    **dict.fromkeys(("mrc", "mrcs", "map", "st"), Kind("MRC")),
+    "hspy": Kind("HSPY", hdf5=True),
+    "zspy": Kind("ZSPY"),
+    **dict.fromkeys(("h5", "hdf5", "nxs"), Kind("", hdf5=True)),
+}
+
+
+def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[Contents]:
+    """Open all that a file holds.
 
     Parameters
     ----------
     path : path
         The file.
     reader : str, optional
-        Name of a reader of RosettaSciIO, where the file's suffix does not tell.
+        Name of a reader, where the file's suffix does not tell: ``"NeXus"``, ``"Delmic"``, ...
     lazy : bool
-        Leave the data in the file until they are computed.
+        Leave the numbers of pictures in the file; those of all other kinds stay there anyway.
 
     Returns
     -------
-    list of hyperspy signals, at least one
+    list of Contents, at least one
+        :func:`temlib.files.contents.in_memory` reads their numbers.
 
     Raises
     ------
@@ -55,110 +90,85 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
         When the file is missing, of an unknown type, or damaged.
     """
     path = Path(path)
-    suffix = path.suffix.lower().lstrip(".")
-    if not path.exists():
-        raise MicrographError(f"{path}: there is no such file; check the path")
-    if reader is None and suffix not in _READABLE:
-        raise MicrographError(
-            f"{path.name}: files of type '{path.suffix}' are not read; use one of {', '.join(_READABLE)}"
-        )
-    if path.is_dir() and suffix != "zspy":
-        raise MicrographError(f"{path}: is a folder, not a file; name a file in it")
+    kind = _kind_of(path, reader)
     try:
-        if suffix in _HDF5 or is_hdf5(path):
+        if kind.hdf5 or is_hdf5(path):
             check_hdf5(path)
-        if suffix == "mrc":
-            _check_mrc(path)
-        if reader is None and suffix in _OF_MANY_LAYOUTS:
-            reader = _reader_of(path)
-        signals = nexus.read_detectors(path, lazy) if reader == _DETECTOR else _load(path, reader, lazy)
+        name = (reader or kind.reader or reader_of(path)).lower()
+        found = [from_dictionary(each) for each in _read(path, name, lazy)]
     except MicrographError:
         raise
     except MemoryError as error:
         raise MicrographError(f"{path.name}: does not fit into memory; pass lazy=True, or check the file") from error
     except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
-        reason = one_line(error)
-        raise MicrographError(
-            f"{path.name}: cannot be read ({reason or type(error).__name__}); check the file"
-        ) from error
-    if not signals:
-        where = f"put its series {path.stem}_1.ser beside it" if suffix == "emi" else "check the file"
+        raise MicrographError(f"{path.name}: cannot be read ({one_line(error)}); check the file") from error
+    if not found:
+        where = f"put its series {path.stem}_1.ser beside it" if path.suffix.lower() == ".emi" else "check the file"
         raise MicrographError(f"{path.name}: no micrograph in this file (no data); {where}")
-    return signals
+    return found
 
 
-def _load(path: Path, reader: str | None, lazy: bool) -> list[BaseSignal]:
-    import hyperspy.api as hs
+def _kind_of(path: Path, reader: str | None) -> Kind:
+    """Tell how a file is read; refuse what is none."""
+    suffix = path.suffix.lower().lstrip(".")
+    if not path.exists():
+        raise MicrographError(f"{path}: there is no such file; check the path")
+    if reader is None and suffix not in READABLE:
+        raise MicrographError(
+            f"{path.name}: files of type '{path.suffix}' are not read; use one of {', '.join(READABLE)}"
+        )
+    if reader is not None and reader.lower() not in (*_ROSETTA, *_OWN):
+        raise MicrographError(
+            f"{path.name}: cannot be read by {reader!r}; readers of HDF5 are 'NeXus', 'Delmic', 'EMD', 'USID'"
+        )
+    if path.is_dir() and suffix != "zspy":
+        raise MicrographError(f"{path}: is a folder, not a file; name a file in it")
+    for part in [path, *(path.parent.glob(f"{escape(path.stem)}_*.ser") if suffix == "emi" else ())]:
+        if not (part.is_file() or part.is_dir()):  # a pipe, say, from which nothing ever comes
+            raise MicrographError(f"{part}: is no file; name a file")
+    return READABLE.get(suffix, Kind(""))
 
-    options: dict[str, Any] = {} if reader is None else {"file_format": reader}
-    whole = path.suffix.lower().lstrip(".") in _WHOLE
+
+def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:
+    if reader == "picture":
+        return read_pictures(path, lazy)
+    return _OWN[reader](path) if reader in _OWN else _from_rosetta(reader, path)
+
+
+def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
+    if module in _WALKERS:
+        check_tree(path)
     with _quiet():
-        loaded = hs.load(os.fspath(path), escape_square_brackets=True, lazy=lazy and not whole, **options)
-        signals = [_complete(signal) for signal in (loaded if isinstance(loaded, list) else [loaded])]
-    return [signal.as_lazy() for signal in signals] if lazy and whole else signals
+        return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=True)
 
 
-def _complete(signal: BaseSignal) -> BaseSignal:
-    """Give a signal what its file says and its reader leaves out."""
-    import hyperspy.api as hs
+def _read_emd(path: Path) -> list[dict[str, Any]]:
+    """Read an EMD file; of Velox's the images alone, for RosettaSciIO reads no image where spectra fail."""
+    from rsciio.emd._emd_velox import FeiEMDReader
 
-    axes = signal.axes_manager
-    if not axes._axes and signal.data.ndim in (2, 3):  # a plain array of an HDF5 file
-        title = {"General": {"title": signal.metadata.General.title}}
-        plain = hs.signals.Signal2D(signal.data, metadata=title)
-        return plain.as_lazy() if signal._lazy else plain
-    description = str(signal.original_metadata.get_item("ImageDescription", ""))
-    if description.startswith("ImageJ="):
-        said = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
-        unit = _escaped(said.get("unit", ""))
-        for axis in axes.signal_axes:
-            axis.units = unit if "undefined" in str(axis.units) else axis.units
-        if float(said.get("finterval", 0)) > 0 and axes.navigation_dimension == 1:
-            (time,) = axes.navigation_axes
-            time.name, time.scale, time.units = "time", float(said["finterval"]), "s"
-    return signal
+    if not is_velox(path):
+        return _from_rosetta("emd", path)
+    reader = FeiEMDReader(lazy=True, select_type="images")
+    with _quiet(), suppress(ModuleNotFoundError):  # `sparse`, which it asks for after the images, for spectra
+        reader.read_file(h5py.File(path))
+    return reader.dictionaries
 
 
-def _escaped(text: str) -> str:
-    r"""Undo what ImageJ makes of other letters: \u00B5 for a micro sign."""
-    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
-
-
-def _check_mrc(path: Path) -> None:
-    """Refuse an MRC whose header declares more than the file holds; its reader would try to make room for it."""
-    header = np.fromfile(path, "<i4", 24)
-    if len(header) < 24:
-        raise MicrographError(f"{path.name}: cannot be read (shorter than a header); check the file")
-    columns, rows, sections, mode, extended = (int(header[i]) for i in (0, 1, 2, 3, 23))
-    pixel = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2}.get(mode)
-    declared = 1024 + extended + columns * rows * sections * (pixel or 0)
-    if pixel is None or min(columns, rows, sections) < 1 or extended < 0 or declared > path.stat().st_size:
-        shape = f"{sections} x {rows} x {columns}, mode {mode}"
-        raise MicrographError(f"{path.name}: declares what it does not hold ({shape}); copy the file again")
-
-
-def _reader_of(path: Path) -> str:
-    """Tell from its layout which reader an HDF5 file is for; its suffix leaves several."""
-    import h5py
-
-    with h5py.File(path) as file:
-        if nexus.detectors_in(file):
-            return _DETECTOR
-        if str(file.attrs.get("file_format", "")).lower() == "hyperspy":
-            return "HSPY"
-        if {"version_major", "version_minor"} <= set(file.attrs):
-            return "EMD"
-        if any(nexus.text(item.attrs.get("NX_class")) == "NXentry" for item in file.values() if item is not None):
-            return "NeXus"
-    raise MicrographError(
-        f"{path.name}: HDF5 of a layout that temlib does not know; name a reader: load_micrograph(..., "
-        "reader='NeXus') takes every array in it, others are 'Delmic', 'EMD', 'USID'"
-    )
+# None of these unpickles or evaluates what a file says; RosettaSciIO's reader of netCDF, say, does.
+_ROSETTA = ("digitalmicrograph", "tia", "nexus", "delmic", "usid")
+_WALKERS = ("emd", "nexus", "delmic", "usid")
+_OWN: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
+    "emd": _read_emd,
+    "mrc": read_mrc,
+    "hspy": read_hspy,
+    "zspy": read_zspy,
+    "detector": nexus.read_detectors,
+}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the notes of HyperSpy and its readers out of the way: what matters is in the error."""
+    """Keep the notes of readers out of the way: what matters is in the error."""
     loggers = [logging.getLogger(name) for name in ("hyperspy", "rsciio", "tifffile")]
     levels = [logger.level for logger in loggers]
     try:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["is_reciprocal", "length_nm", "names_a_unit"]
+__all__ = ["is_reciprocal", "length_nm", "names_a_unit", "why_unknown"]
 
 _PREFIXES = {"": 1e9, "centi": 1e7, "milli": 1e6, "micro": 1e3, "nano": 1.0, "pico": 1e-3}
 _LENGTHS = {  # in nm, as `_plain` spells them: its micro sign is the Greek mu
@@ -54,6 +54,22 @@ def length_nm(value: float, unit: Any) -> float | None:
     length = abs(float(value)) * factor
     largest = _FINEST_PRINT_NM if plain.removesuffix("s") in _PRINTED else _LARGEST_PIXEL_NM
     return length if _SMALLEST_PIXEL_NM < length < largest else None
+
+
+def why_unknown(value: float, unit: Any) -> str:
+    """Say what is not understood of a stated pixel size; "" where it is known, and where nothing is stated.
+
+    Parameters
+    ----------
+    value, unit
+        See :func:`length_nm`. The resolution of a print or a scan states nothing.
+    """
+    if length_nm(value, unit) is not None or not names_a_unit(unit):
+        return ""
+    factor = _LENGTHS.get(_plain(unit))
+    if factor is None or str(unit).strip() in _LARGE_PREFIXES:
+        return f"it is in {str(unit)!r}, no unit of length that temlib knows"
+    return "" if math.isfinite(value) and abs(value) * factor >= _FINEST_PRINT_NM else f"it is {value:g} {unit}"
 
 
 def is_reciprocal(unit: Any) -> bool:

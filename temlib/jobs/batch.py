@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,25 +18,37 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from temlib.drawing import COLOURS
-from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
+from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
+from temlib.jobs.records import alone
+from temlib.jobs.results import BatchFolder
+from temlib.jobs.tables import (
+    COLUMNS,
+    FEWEST,
+    read_rows,
+    read_table,
+    whole_particles,
+    without_report,
+    write_distribution,
+)
 from temlib.network.segmenter import Scale, Segmenter
 from temlib.network.workers import fingerprint
+from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
 from temlib.particles.report import save_report
 from temlib.particles.separation import separate_particles
-from temlib.particles.size_distribution import size_distribution
 from temlib.progress import progress_bar
-from temlib.writing import remove_leftovers, write_atomically, write_table, write_text
+from temlib.writing import write_atomically, write_table
 
 __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
-_SETTINGS, _SUMMARY, _PARTICLES = "settings.json", "micrographs.csv", "particles.csv"
-_DISTRIBUTION = "distribution.csv"
-_FEWEST = 2  # whole particles that have a distribution
+_SUMMARY, _PARTICLES, _DISTRIBUTION = "micrographs.csv", "particles.csv", "distribution.csv"
+_FOLDER_IS_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+
+Row = dict[str, Any]
 
 
 @dataclass
@@ -44,33 +58,27 @@ class Batch:
     Attributes
     ----------
     micrographs : DataFrame
-        A row for each: ``micrograph``, ``file``, ``particles``, ``pixel_size_nm``, ``expected_iou``,
-        and ``warning`` where the mask is not to be trusted.
+        A row for each: ``micrograph``, ``file``, ``particles`` and, of them, ``whole_particles``,
+        ``pixel_size_nm``, ``expected_iou``, ``warning`` where the mask is not to be trusted, ``note``
+        where something was said on reading, and of the file its size, ``bytes``, and ``sha256``.
     particles : DataFrame
         All particles, a row each (:func:`temlib.particles.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
         Files that could not be done, and why.
     skipped : int
         Micrographs that an earlier run had done.
+    notes : list of str
+        What else a reader of the results has to know, a line each.
+    tracebacks : dict of str to str
+        Of the files that could not be done.
     """
 
     micrographs: pd.DataFrame
     particles: pd.DataFrame
     failed: dict[str, str] = field(default_factory=dict)
     skipped: int = 0
-
-
-def files_in(paths: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the files in it, hidden ones left out; sorted, without repetition."""
-    found = {
-        file: None
-        for path in paths
-        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-        if not path.is_dir() or (file.is_file() and not file.name.startswith("."))
-    }
-    if not found:
-        raise RunError(f"{', '.join(map(str, paths))}: no files there; name micrographs or a folder of them")
-    return list(found)
+    notes: list[str] = field(default_factory=list)
+    tracebacks: dict[str, str] = field(default_factory=dict)
 
 
 def segment_files(
@@ -86,9 +94,14 @@ def segment_files(
     """Segment and measure micrographs, each into files of its own; go on where an earlier run stopped.
 
     For each micrograph ``NAME``: ``NAME_mask.png`` (0 and 255), ``NAME_labels.tif`` (particles
-    numbered, with the pixel size), ``NAME_particles.csv``, ``NAME_overlay.png`` and, where there is
-    a whole particle, ``NAME_report`` (png, pdf, json); for all of them ``micrographs.csv``,
-    ``particles.csv`` and, where all or none have a pixel size, ``distribution.csv``.
+    numbered, with the pixel size), ``NAME_particles.csv``, ``NAME_overlay.png`` and, where there are
+    two whole particles, ``NAME_report`` (png, pdf, json); for all of them ``micrographs.csv``,
+    ``particles.csv`` and ``distribution.csv``: one distribution where all micrographs have a pixel
+    size, else one for each micrograph. ``settings.json`` says what the results depend on and which
+    files are temlib's.
+
+    A micrograph is done when its row says so and its file has the size and sha256 of then; a file
+    that was exchanged is done again, and so is another file of the same name.
 
     Parameters
     ----------
@@ -103,53 +116,144 @@ def segment_files(
     pixel_size_nm : float, optional
         In place of what the files say.
     overwrite : bool
-        Do again what is done.
+        Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
         Show a progress bar.
 
     Raises
     ------
     RunError
-        When ``out`` holds results of other settings, or two files have one name. A file that
-        cannot be read stops nothing: it is in ``failed``.
+        When ``out`` holds results of other settings or files of somebody else's under the names of
+        results, another process writes into it, or two files have one name. A file that fails in
+        any way stops nothing: it is in ``failed``.
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
-    names = names_of(files)
-    remove_leftovers(out)
-    network = _name(segmenter)
-    settings = {
-        "segmenter": fingerprint(segmenter),
-        "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
-        "pixel_size_nm": pixel_size_nm,
-    }
-    rows = _read(out / _SUMMARY).to_dict("records") if _keep_settings(out, settings, overwrite) else []
-    if overwrite:  # a run that is killed must not leave new files under a row of old ones
-        rows = [row for row in rows if row["micrograph"] not in names]
-        write_table(out / _SUMMARY, pd.DataFrame(rows))
-    done = {row["micrograph"] for row in rows}
-    batch = Batch(pd.DataFrame(), pd.DataFrame())
-    for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
-        if name in done and (out / f"{name}_{_PARTICLES}").exists():
-            batch.skipped += 1
-            continue
+    out, settings = Path(out), _settings(segmenter, scale, pixel_size_nm)
+    with alone(out):
+        work = _Work(BatchFolder(out, settings, overwrite), segmenter, scale, pixel_size_nm, overwrite)
+        names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
+        work.folder.claim(names, files)
+        for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
+            work.do(name, file)
+        return work.finish()
+
+
+class _Work:
+    """A batch under way: its folder, the rows that are written, and what came of it so far."""
+
+    def __init__(
+        self, folder: BatchFolder, segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None, overwrite: bool
+    ) -> None:
+        self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
+        self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
+        self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
+        self.batch = Batch(pd.DataFrame(), pd.DataFrame())
+
+    def do(self, name: str, file: Path) -> None:
+        """Segment a micrograph that is not done; whatever goes wrong with it is noted down."""
+        size, digest = 0, ""
         try:
-            row = _segment_file(file, name, out, segmenter, network, scale, pixel_size_nm)
-        except OutputError:  # the next one would fare no better
-            raise
-        except (TemlibError, OSError, MemoryError) as error:
-            batch.failed[str(file)] = one_line(error, 500)
-            continue
-        rows = sorted([other for other in rows if other["micrograph"] != name] + [row], key=itemgetter("micrograph"))
-        write_table(out / _SUMMARY, pd.DataFrame(rows))
-    batch.micrographs = pd.DataFrame(rows)
-    tables = [_read(out / f"{row['micrograph']}_{_PARTICLES}") for row in rows]
-    tables = [table.assign(micrograph=row["micrograph"]) for table, row in zip(tables, rows, strict=True)]
-    batch.particles = pd.concat(tables) if tables else pd.DataFrame()
-    if rows:
-        write_table(out / _PARTICLES, batch.particles)
-        _write_distribution(batch.particles, out / _DISTRIBUTION)
-    return batch
+            if file.exists():
+                size, digest = digest_of(file)
+            if digest and not self.overwrite and self._is_done(name, file, digest):
+                self.batch.skipped += 1
+                return
+            row = self._segment(name, file)
+        except Exception as error:  # readers of damaged files raise anything
+            if isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in _FOLDER_IS_LOST:
+                raise  # the next one would fare no better
+            self._failed(name, file, digest, error)
+            return
+        self.rows[name] = row | {"bytes": size, "sha256": digest}
+        self._keep_rows()
+
+    def _failed(self, name: str, file: Path, digest: str, error: Exception) -> None:
+        """Note down why a file could not be done, and leave nothing that could pass for its result."""
+        self.batch.failed[str(file)] = _reason(file, error)
+        self.batch.tracebacks[str(file)] = traceback.format_exc()
+        if digest and self.rows.get(name, {}).get("sha256") != digest:
+            self._drop(name)
+            self.folder.forget(name)
+
+    def _drop(self, name: str) -> None:
+        """Take the row of a micrograph out of the table: a run that is killed leaves no new files under an old row."""
+        if self.rows.pop(name, None):
+            self._keep_rows()
+
+    def finish(self) -> Batch:
+        """Write the tables of all micrographs."""
+        batch, rows = self.batch, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS))
+        tables = [read_table(self.out / f"{name}_{_PARTICLES}") for name in rows["micrograph"]]
+        tables = [table.assign(micrograph=name) for table, name in zip(tables, rows["micrograph"], strict=True)]
+        batch.micrographs, batch.particles = rows, pd.concat(tables) if tables else pd.DataFrame()
+        if tables:
+            write_table(self.out / _PARTICLES, batch.particles)
+            batch.notes += write_distribution(rows, tables, self.out / _DISTRIBUTION)
+            batch.notes += without_report(rows)
+        return batch
+
+    def _is_done(self, name: str, file: Path, digest: str) -> bool:
+        """Say whether the row of that name is of this file as it is now; where it is not, take it out."""
+        row = self.rows.get(name)
+        if row is None or not (self.out / f"{name}_{_PARTICLES}").exists():
+            return False
+        place = place_of(file)
+        if row["sha256"] == digest:
+            if row["file"] != place:  # moved, or a copy
+                row["file"] = place
+                self._keep_rows()
+            return True
+        before = (
+            "has changed since it was done" if row["file"] == place else f"is not {row['file']}, which had its name"
+        )
+        self.batch.notes.append(f"{file}: {before}; done again")
+        return False
+
+    def _segment(self, name: str, file: Path) -> Row:
+        """Segment one micrograph and write its files; give its row."""
+        image, note = _load(file, self.pixel_size_nm)
+        try:
+            maps = self.segmenter.maps(image, self.scale)
+        except ValueError as error:
+            raise MicrographError(f"{file}: {one_line(error, 500)}") from error
+        labels = separate_particles(maps, threshold=self.segmenter.threshold)
+        size = pixel_size_of(image)
+        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0])
+        self._drop(name)
+        self._write(name, image, labels, table)
+        return {
+            "micrograph": name,
+            "file": place_of(file),
+            "particles": int(labels.max()),
+            "whole_particles": whole_particles(table),
+            "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
+            "expected_iou": self.segmenter.expected_iou(maps[..., 0]),
+            "warning": self.segmenter.warning(maps) or "",
+            "note": note,
+        }
+
+    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame) -> None:
+        """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
+        mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
+        written = [
+            write_atomically(self.out / f"{name}_mask.png", mask.save),
+            save_labels(labels, self.out / f"{name}_labels.tif", pixel_size_of(image), overwrite=True),
+            write_table(self.out / f"{name}_{_PARTICLES}", table),
+            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels).save),
+        ]
+        if whole_particles(table) >= FEWEST:
+            facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
+            facts["pixel_size_source"] = "given" if self.pixel_size_nm else "file"
+            save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
+            written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
+        self.folder.forget(name, but=written)
+
+    def _sorted_rows(self) -> list[Row]:
+        return sorted(self.rows.values(), key=itemgetter("micrograph"))
+
+    def _keep_rows(self) -> None:
+        write_table(self.out / _SUMMARY, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS)))
 
 
 def overlay(image: Any, labels: np.ndarray) -> Image.Image:
@@ -164,75 +268,17 @@ def overlay(image: Any, labels: np.ndarray) -> Image.Image:
     """
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
-    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["TL"])))
+    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
     return Image.fromarray(picture)
 
 
-def _segment_file(
-    file: Path, name: str, out: Path, segmenter: Segmenter, network: str, scale: Scale, pixel_size_nm: float | None
-) -> dict[str, Any]:
-    """Segment one micrograph and write its files; give its row."""
-    if load_micrograph(file, lazy=True).data.ndim != 2:  # said before a movie is read, which may be larger than memory
-        raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
-    image = load_micrograph(file, pixel_size_nm)
-    try:
-        maps = segmenter.maps(image, scale)
-    except ValueError as error:
-        raise MicrographError(f"{file}: {error}") from error
-    labels = separate_particles(maps, threshold=segmenter.threshold)
-    size = pixel_size_of(image)
-    table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0])
-    mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
-    write_atomically(out / f"{name}_mask.png", mask.save)
-    save_labels(labels, out / f"{name}_labels.tif", size, overwrite=True)
-    write_table(out / f"{name}_{_PARTICLES}", table)
-    write_atomically(out / f"{name}_overlay.png", overlay(image, labels).save)
-    if (~table["touches_edge"]).sum() >= _FEWEST:
-        save_report(
-            out / f"{name}_report",
-            image,
-            labels,
-            table,
-            overwrite=True,
-            model=network,
-            threshold=segmenter.threshold,
-            pixel_size_source="given" if pixel_size_nm else "file",
-        )
+def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -> dict[str, Any]:
+    """Give what results depend on, as JSON holds it."""
     return {
-        "micrograph": name,
-        "file": str(file),
-        "particles": int(labels.max()),
-        "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
-        "expected_iou": segmenter.expected_iou(maps[..., 0]),
-        "warning": segmenter.warning(maps) or "",
+        "segmenter": fingerprint(segmenter),
+        "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
+        "pixel_size_nm": pixel_size_nm,
     }
-
-
-def names_of(files: Sequence[Path]) -> dict[str, Path]:
-    """Name each micrograph after its file, with the suffix where two would have one name."""
-    stems = [file.stem for file in files]
-    names: dict[str, Path] = {}
-    for file in files:
-        name = file.stem if stems.count(file.stem) == 1 else file.name.replace(".", "_")
-        if name in names:
-            raise RunError(f"{file} and {names[name]}: have one name; segment them into two folders")
-        names[name] = file
-    return names
-
-
-def _keep_settings(out: Path, settings: dict[str, Any], overwrite: bool) -> bool:
-    """Write down what results depend on; say whether those in the folder do not depend on anything else."""
-    path = out / _SETTINGS
-    try:
-        same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == settings
-    except ValueError:  # whatever it is, it was not written here
-        same = False
-    if not same and not overwrite:
-        raise RunError(f"{out}: holds results of another network or other settings; name another folder, or overwrite")
-    if not same:  # before the new settings are there: a run killed in between must not take old results for its own
-        (out / _SUMMARY).unlink(missing_ok=True)
-    write_text(path, json.dumps(settings, indent=1) + "\n")
-    return same
 
 
 def _name(segmenter: Segmenter) -> str:
@@ -241,16 +287,22 @@ def _name(segmenter: Segmenter) -> str:
     return f"weights of sha256 {digest}"
 
 
-def _write_distribution(particles: pd.DataFrame, path: Path) -> None:
-    """Write the statistics of all whole particles together; of nm and px there is no mixture."""
-    sizes = particles.filter(regex=r"^equivalent_diameter_")
-    path.unlink(missing_ok=True)
-    if sizes.shape[1] == 1 and (~particles["touches_edge"].astype(bool)).sum() >= _FEWEST:
-        write_table(path, size_distribution(particles).to_frame().reset_index())
+def _load(file: Path, pixel_size_nm: float | None) -> tuple[Any, str]:
+    """Read a micrograph; give also what was said on reading it."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if load_micrograph(file, lazy=True).data.ndim != 2:  # before a movie is read, which may be larger than memory
+            raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
+        image = load_micrograph(file, pixel_size_nm)
+    image.metadata.General.title = readable(image.metadata.General.title)
+    notes = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning)
+    return image, "; ".join(notes)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read a table; a micrograph may be called NA."""
-    if not path.exists() or not path.read_bytes().strip():
-        return pd.DataFrame()
-    return pd.read_csv(path, dtype={"micrograph": str}, keep_default_na=False, na_values=[""]).fillna({"warning": ""})
+def _reason(file: Path, error: Exception) -> str:
+    """Say in one line why a file could not be done."""
+    if isinstance(error, MemoryError):
+        return f"{file}: does not fit into memory; close other programs, or segment it on a larger machine"
+    kind = "" if isinstance(error, TemlibError) else f"{type(error).__name__}: "
+    reason = f"{kind}{one_line(error, 500)}"
+    return reason if readable(file.name) in reason else f"{file}: {reason}"

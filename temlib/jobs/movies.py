@@ -1,37 +1,42 @@
 """Movies: a file of very many frames segmented chunk by chunk, here or on a cluster, and resumed after a crash.
 
 Until all is done the result lies in a hidden folder beside where it will be, ``.NAME.zspy.partial``:
-``result.zspy``, laid out at full size; ``done/``, a small file for each chunk, written after the
-chunk itself; and ``settings.json``, what the result depends on. Every file is written under a
-temporary name and renamed, so that a process killed at any point leaves whole files only. Then the
-result is renamed, and the folder goes.
+``settings.json``, what the result depends on, under temlib's mark; ``result.zspy``, laid out at full
+size; and ``done/``, a small file for each chunk, written after the chunk itself. Every file is written
+under a temporary name and renamed, so that a process killed at any point leaves whole files only. Then
+the result is renamed, and the folder goes. A folder, or a link, of that name without the mark is not
+touched (:mod:`temlib.jobs.records`).
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temlib.errors import MicrographError, RunError, TemlibError, one_line
+import numpy as np
+
+from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
 from temlib.files.micrographs import load_micrograph
 from temlib.files.stacks import like, whole_frames
+from temlib.jobs.chunks import results_of
+from temlib.jobs.records import MARK, Record, alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
-from temlib.writing import write_table, write_text
+from temlib.writing import is_temporary, remove_leftovers, write_table, write_text, writing_to
 
 if TYPE_CHECKING:
+    import dask.array as da
     import pandas as pd
     from hyperspy.signals import Signal2D
 
@@ -39,7 +44,8 @@ __all__ = ["Movie", "segment_movie"]
 
 _PIXELS = 2**23  # in a chunk, where those of the file are smaller: 32 frames of 512 x 512
 _SUFFIX = ".zspy"
-_ONE_CHUNK = {"chunk": 1}  # what a local worker has, and a chunk asks for: one at a time
+_KIND = "a movie's result under way, 1"
+_SAMPLED = 16  # chunks of its file by which a movie is known again
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class Movie:
         Frames in a chunk: as many as in one or several chunks of the file, so that no frame is read twice.
     changed : int
         When the file was last changed [ns].
+    size : int
+        Of the file [bytes].
+    sample : str
+        A sha256 of some frames: of all where the file has 16 chunks or fewer.
     """
 
     path: str
@@ -68,10 +78,12 @@ class Movie:
     dtype: str
     frames: int
     changed: int
+    size: int
+    sample: str
 
     @classmethod
     def of(cls, path: str | os.PathLike, pixel_size_nm: float | None = None, chunk: int | None = None) -> Movie:
-        """Look at a file; no frame is read. For ``chunk`` see :func:`segment_movie`.
+        """Look at a file, and at some of its frames. For ``chunk`` see :func:`segment_movie`.
 
         Raises
         ------
@@ -87,8 +99,9 @@ class Movie:
         data = whole_frames(signal)
         step = max(data.chunks[0])
         step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
-        changed = path.stat().st_mtime_ns
-        return cls(str(path.resolve()), pixel_size_nm, data.shape, str(data.dtype), min(step, data.shape[0]), changed)
+        frames, found, path = min(step, data.shape[0]), path.stat(), path.resolve()
+        of_file = (found.st_mtime_ns, found.st_size, _sample(data))
+        return cls(str(path), pixel_size_nm, data.shape, str(data.dtype), frames, *of_file)
 
     def __len__(self) -> int:
         """Give the number of chunks."""
@@ -159,45 +172,63 @@ def segment_movie(
     -------
     DataFrame
         A row for each frame: ``frame``, ``covered`` (share of pixels in particles; of probabilities the
-        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`; of particles there is none), and ``new``,
-        whether this run did it.
+        mean), ``expected_iou`` (of :meth:`temlib.Segmenter.expected_iou`; of particles there is none), ``note``, why
+        a frame shows nothing (``"no finite pixel"`` of a dropped one) and is left empty, and ``new``, whether this run
+        did it.
 
     Raises
     ------
     MicrographError
         When the movie cannot be read, or is none.
     RunError
-        When ``out`` exists, an earlier run had other settings, or a chunk fails; what is done is kept.
+        When ``out`` exists, an earlier run had other settings, another process writes it, a folder that is not
+        temlib's is in the way, or a chunk fails; what is done is kept.
+    OutputError
+        When nothing can be written, as on a full disk.
     """
     out = Path(out)
+    _check_wishes(Path(path), out, what, workers, overwrite)
+    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
+    try:
+        scales = segmenter.scales_for(movie.open(), scale)
+    except ValueError as error:
+        raise MicrographError(f"{path}: {error}") from error
+    job = _Job(movie, str(out.absolute()), what, tuple(scales))
+    with alone(out.parent, out.name):
+        before = job.begin(parcel.key, overwrite)
+        missing = [chunk for chunk in range(len(movie)) if chunk not in before]
+        with results_of(job.segment, missing, parcel, scheduler, workers) as results:
+            _wait_for(progress_bar(results, show=progress, total=len(missing), desc="chunks"), movie)
+        return job.finish(before)
+
+
+def _check_wishes(path: Path, out: Path, what: str, workers: int, overwrite: bool) -> None:
     if what not in RESULTS:
         raise RunError(f"what={what!r} is not written; choose from {', '.join(RESULTS)}")
     if workers < 1:
         raise RunError(f"workers={workers} must be at least 1")
     if out.suffix != _SUFFIX:
         raise RunError(f"{out}: a movie's result is written under a name that ends in {_SUFFIX}")
-    if out.exists() and not overwrite:
+    if os.path.realpath(out) == os.path.realpath(path):
+        raise RunError(f"{out}: is the movie itself; name another file to write")
+    if os.path.lexists(out) and not overwrite:
         raise RunError(f"{out}: exists already; pass overwrite=True (--overwrite) to replace it")
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), Parcel(segmenter)
-    try:
-        scales = segmenter.scales_for(movie.open(), scale)
-    except ValueError as error:
-        raise MicrographError(f"{path}: {error}") from error
-    job = _Job(movie, str(_partial(out).resolve()), what, tuple(scales))
-    before = job.begin(parcel.key, overwrite)
-    missing = [chunk for chunk in range(len(movie)) if chunk not in before]
+
+
+def _wait_for(results: Iterable[tuple[int, BaseException | None]], movie: Movie) -> None:
+    """Wait until all chunks are done or have failed; where nothing can be written, no longer."""
     failed = {}
-    with _results(job, parcel, missing, scheduler, workers) as results:
-        for chunk, reason in progress_bar(results, show=progress, total=len(missing), desc="chunks"):
-            if reason:
-                failed[chunk] = reason
+    for chunk, error in results:
+        if isinstance(error, OutputError):
+            raise error
+        if error is not None:
+            failed[chunk] = one_line(error)
     if failed:
         part, reason = movie.part(min(failed)), failed[min(failed)]
         raise RunError(
-            f"{path}: {len(failed)} of {len(movie)} chunks failed, the first of them frames {part.start} to "
+            f"{movie.path}: {len(failed)} of {len(movie)} chunks failed, the first of them frames {part.start} to "
             f"{part.stop - 1} ({reason}); what is done is kept, run it again to go on"
         )
-    return job.finish(out, before)
 
 
 @dataclass(frozen=True)
@@ -205,52 +236,76 @@ class _Job:
     """What a worker needs to know to do a chunk, the network apart."""
 
     movie: Movie
-    folder: str
+    out: str
     what: str
     scales: tuple[float, ...]
 
     @property
+    def folder(self) -> Path:
+        """Where the result lies until it is done."""
+        return Path(self.out).with_name(f".{Path(self.out).name}.partial")
+
+    @property
     def result(self) -> Path:
-        return Path(self.folder) / f"result{_SUFFIX}"
+        return self.folder / f"result{_SUFFIX}"
+
+    @property
+    def table(self) -> Path:
+        return Path(self.out).with_suffix(".csv")
 
     def done(self, chunk: int) -> Path:
-        return Path(self.folder) / "done" / f"{chunk}.json"
+        return self.folder / "done" / f"{chunk}.json"
 
     def begin(self, key: str, overwrite: bool) -> set[int]:
         """Lay the result out, or find what an earlier run did; give the chunks that are done."""
-        folder = Path(self.folder)
-        described = asdict(self) | {"segmenter": key, "temlib": version("temlib")}
-        settings = json.loads(json.dumps({k: v for k, v in described.items() if k != "folder"}))
-        if folder.exists() and not self.result.exists():
-            shutil.rmtree(folder)  # killed before it began, or after it ended
-        if folder.exists() and json.loads((folder / "settings.json").read_text(encoding="utf-8")) != settings:
-            if not overwrite:
-                raise RunError(
-                    f"{folder}: holds what is left of a run with another movie, network or settings; "
-                    "delete it, or pass overwrite=True (--overwrite)"
-                )
-            shutil.rmtree(folder)
-        if not folder.exists():
-            _write_json(folder / "settings.json", settings)
-            (folder / "done").mkdir()
-            _lay_out(self)
-        return {int(path.stem) for path in (folder / "done").glob("[0-9]*.json")}
+        record = _record_of(self.folder)
+        described = asdict(self) | {"segmenter": key, "version": version("temlib")}
+        settings = json.loads(json.dumps({k: v for k, v in described.items() if k != "out"}))
+        kept = {k: v for k, v in (record.content or {}).items() if k != MARK}
+        if kept and kept != settings and self.result.exists() and not overwrite:
+            raise RunError(
+                f"{self.folder}: holds what is left of a run with another movie, network or settings; "
+                "delete it, or pass overwrite=True (--overwrite)"
+            )
+        if kept != settings or not self.result.exists():  # another run's, or killed before it began or after it ended
+            if not kept and os.path.lexists(self.table) and not overwrite:
+                raise RunError(f"{self.table}: exists already; pass overwrite=True (--overwrite) to replace it")
+            _remove(self.folder)
+            with writing_to(self.out):
+                record.write(settings)
+                (self.folder / "done").mkdir()
+                _lay_out(self)
+        remove_leftovers(self.folder)
+        return {int(path.stem) for path in (self.folder / "done").glob("[0-9]*.json")}
 
     def segment(self, chunk: int, parcel: Parcel) -> int:
         """Segment a chunk, write it, and then write that it is done."""
         part = self.movie.part(chunk)
         frames = whole_frames(self.movie.open())[part].compute(scheduler="synchronous")
-        segmenter, what = parcel.open(), "probability" if self.what == "mask" else self.what
-        result, _ = segmenter.of_frames(frames, what, self.scales)
-        expected = [None if what == "particles" else segmenter.expected_iou(frame) for frame in result]
-        if self.what == "mask":
-            result = result > segmenter.threshold
-        _array(self.result)[part] = result
+        notes = [_flaw_of(frame) for frame in frames]
+        result, expected = self._segmented(frames, notes, parcel.open())
         covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2), dtype=float)
-        _write_json(self.done(chunk), {"covered": covered.tolist(), "expected_iou": expected})
+        with writing_to(self.out):
+            _array(self.result)[part] = result
+            content = {"covered": covered.tolist(), "expected_iou": expected, "note": notes}
+            write_text(self.done(chunk), json.dumps(content))
         return chunk
 
-    def finish(self, out: Path, before: set[int]) -> pd.DataFrame:
+    def _segmented(self, frames: np.ndarray, notes: list[str], segmenter: Segmenter) -> tuple[np.ndarray, list]:
+        """Give the result of each frame, nothing of one that shows nothing, and the IoU to expect of it."""
+        good = [number for number, note in enumerate(notes) if not note]
+        result = np.zeros(frames.shape, RESULTS[self.what])
+        expected: list[float | None] = [None] * len(frames)
+        if good:
+            given, _ = segmenter.of_frames(
+                frames[good], "probability" if self.what == "mask" else self.what, self.scales
+            )
+            result[good] = given > segmenter.threshold if self.what == "mask" else given
+            for number, frame in zip(good, given, strict=True):
+                expected[number] = None if self.what == "particles" else segmenter.expected_iou(frame)
+        return result, expected
+
+    def finish(self, before: set[int]) -> pd.DataFrame:
         """Write the table, and give the result its name."""
         import pandas as pd
 
@@ -260,73 +315,57 @@ class _Job:
             columns = json.loads(self.done(chunk).read_text(encoding="utf-8"))
             rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns, "new": chunk not in before}))
         table = pd.concat(rows, ignore_index=True)
-        kept = table.drop(columns="new")
-        write_table(out.with_suffix(".csv"), kept)
-        if out.exists():
-            os.replace(out, Path(self.folder) / "replaced")
-        os.replace(self.result, out)
-        shutil.rmtree(self.folder)
+        write_table(self.table, table.drop(columns="new"))
+        with writing_to(self.out):
+            if os.path.lexists(self.out):
+                os.replace(self.out, self.folder / "replaced")
+            os.replace(self.result, self.out)
+        _remove(self.folder)
         return table
 
 
-@contextmanager
-def _results(
-    job: _Job, parcel: Parcel, chunks: Sequence[int], scheduler: str | None, workers: int
-) -> Iterator[Iterator[tuple[int, str | None]]]:
-    """Do chunks, here or on a cluster; give each as it ends, with what went wrong."""
-    if not chunks or (scheduler is None and workers == 1):
-        yield ((chunk, _attempt(job, chunk, parcel)) for chunk in chunks)
-        return
-    distributed = _import_distributed()
-    with ExitStack() as stack:
+def _record_of(folder: Path) -> Record:
+    """Look at the record of a folder in which a result is made, if that is temlib's."""
+    record = Record(folder / "settings.json", _KIND)
+    mine = folder.is_dir() and not folder.is_symlink() and (record.content or all(map(is_temporary, folder.iterdir())))
+    if os.path.lexists(folder) and not mine:
+        raise RunError(
+            f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out another name"
+        )
+    return record
+
+
+def _remove(folder: Path) -> None:
+    """Remove what temlib made in a folder, its mark last, and the folder when nothing else is in it."""
+    for name in (f"result{_SUFFIX}", f"new{_SUFFIX}", "replaced", "done", "settings.json"):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if folder.exists():
+        remove_leftovers(folder)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _sample(data: da.Array) -> str:
+    """Give a sha256 of some of the file's chunks, evenly taken; a damaged one is told when its turn comes."""
+    digest = sha256()
+    for block in np.unique(np.linspace(0, data.numblocks[0] - 1, _SAMPLED).astype(int)):
         try:
-            client = stack.enter_context(distributed.Client(scheduler or _local(distributed, stack, workers)))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{scheduler or 'local workers'}: no scheduler answers there ({error}); start one, or check it"
-            ) from error
-        sent = client.scatter(parcel, hash=False)  # one copy, that workers hand to one another
-        one = {} if scheduler else {"resources": _ONE_CHUNK}
-        futures = {client.submit(job.segment, chunk, sent, pure=False, **one): chunk for chunk in chunks}
-        yield _as_they_end(distributed, futures)
+            digest.update(np.ascontiguousarray(data.blocks[block].compute(scheduler="synchronous")).tobytes())
+        except Exception as error:  # its reader raises anything
+            digest.update(type(error).__name__.encode())
+    return digest.hexdigest()
 
 
-def _as_they_end(distributed: Any, futures: dict[Any, int]) -> Iterator[tuple[int, str | None]]:
-    for future in distributed.as_completed(futures):
-        try:
-            error = future.exception()
-        except CancelledError as cancelled:
-            error = cancelled
-        yield futures[future], None if error is None else one_line(error)
-        future.release()
-
-
-def _attempt(job: _Job, chunk: int, parcel: Parcel) -> str | None:
-    try:
-        job.segment(chunk, parcel)
-    except Exception as error:  # a damaged chunk: its file's reader raises anything
-        return one_line(error)
-    return None
-
-
-def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
-    """Start workers on this machine, each with its share of the cores."""
-    cores = max(1, (os.cpu_count() or 1) // workers)
-    options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
-    options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
-    return stack.enter_context(distributed.LocalCluster(**options))
-
-
-def _import_distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise TemlibError("there is no dask.distributed: pip install 'temlib[cluster]'") from error
-    return distributed
-
-
-def _partial(out: Path) -> Path:
-    return out.with_name(f".{out.name}.partial")
+def _flaw_of(frame: np.ndarray) -> str:
+    """Say why a frame shows nothing, as one that the detector dropped."""
+    finite = frame[np.isfinite(frame)]
+    if not finite.size:
+        return "no finite pixel"
+    return f"all pixels are {finite[0]:g}" if (finite == finite[0]).all() else ""
 
 
 def _lay_out(job: _Job) -> None:
@@ -337,7 +376,7 @@ def _lay_out(job: _Job) -> None:
         raise TemlibError("there is no zarr to write a .zspy with: pip install 'temlib[cluster]'") from error
     import dask.array
 
-    movie, path = job.movie, Path(job.folder) / f"new{_SUFFIX}"
+    movie, path = job.movie, job.folder / f"new{_SUFFIX}"
     first = movie.open().inav[: movie.frames]
     nothing = dask.array.zeros(first.data.shape, dtype=RESULTS[job.what], chunks=first.data.shape)
     with warnings.catch_warnings():
@@ -346,6 +385,7 @@ def _lay_out(job: _Job) -> None:
     (group,) = zarr.open_group(str(path))["Experiments"].groups()
     group[1]["data"].resize(movie.shape)
     group[1]["axis-0"].attrs["size"] = movie.shape[0]
+    zarr.open_group(str(path)).attrs[MARK] = {"what": job.what, "movie": movie.path, "sample": movie.sample}
     zarr.consolidate_metadata(str(path))
     os.replace(path, job.result)
 
@@ -355,7 +395,3 @@ def _array(path: Path) -> Any:
 
     (group,) = zarr.open_group(str(path), mode="r+")["Experiments"].groups()
     return group[1]["data"]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content))

@@ -32,8 +32,8 @@ from temlib.files.grey_levels import normalise
 from temlib.network import unet
 from temlib.network.augmentation import Augmentation, change_grey, scale_for, truth_maps, views
 from temlib.network.backend import start_keras
+from temlib.network.learning import compile_for_training, cross_entropy_and_dice
 from temlib.network.segmenter import Segmenter, load_segmenter
-from temlib.network.training import compile_for_training, cross_entropy_and_dice
 from temlib.network.trust import DOUBTFUL, Trust, agreement, contradiction
 from temlib.particles.scores import iou, particle_f1
 from temlib.particles.separation import separate_particles

@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,14 @@ import numpy as np
 from temlib.errors import SegmenterError, one_line
 from temlib.files import stacks
 from temlib.files.grey_levels import GreyLevels, normalise
+from temlib.files.json_files import in_range, parse_json
 from temlib.files.micrographs import as_array, pixel_size_of
-from temlib.network import tiling
+from temlib.network import learning, tiling
 from temlib.network.augmentation import resize
-from temlib.network.backend import read_model
+from temlib.network.model_files import read_model
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
+from temlib.network.workers import Parcel, of_chunk
 from temlib.particles.separation import separate_particles
 from temlib.writing import write_atomically
 
@@ -61,7 +62,7 @@ class Segmenter:
         Normalisation of the grey levels, the same as in training.
     threshold : float
         Probability above which a pixel belongs to a particle.
-    runtime : "keras" or "openvino"
+    runtime : "keras", "openvino" or "auto"
         What does the sums, see :func:`temlib.network.tiling.start`.
     history : list of dict
         Epoch by epoch: loss, and mean IoU on validation where there was one.
@@ -168,13 +169,15 @@ class Segmenter:
     def _apply(self, what: str, image: Any, scale: Scale, tile: int) -> Any:
         scales = self.scales_for(image, scale)
         if stacks.is_lazy(image):
-            from temlib.network.workers import Parcel, of_chunk
-
-            parcel, settings = Parcel(self), {"what": what, "scales": scales, "tile": tile}
+            parcel, settings = self.parcel(), {"what": what, "scales": scales, "tile": tile}
             return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
         result, reasons = self.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
         self._warn(image, reasons)
         return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
+
+    def parcel(self) -> Parcel:
+        """Give what other processes get of it (:mod:`temlib.network.workers`)."""
+        return Parcel(self, load_segmenter)
 
     def of_frames(
         self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024, doubting: bool = False
@@ -237,14 +240,13 @@ class Segmenter:
         return None if self.trust is None else self.trust.warning(maps, self.threshold)
 
     def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
-        """Learn from a few labels of one's own; see :func:`temlib.network.training.adapt`."""
-        from temlib.network.training import adapt
-
-        return adapt(self, images, masks, **options)
+        """Learn from a few labels of one's own; see :func:`temlib.network.learning.adapt`."""
+        return learning.adapt(self, images, masks, **options)
 
     def with_runtime(self, runtime: str) -> Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.network.tiling.start`."""
-        return replace(self, runtime=runtime, _network=tiling.start(self.model, runtime))
+        taken, network = tiling.start_any(self.model, runtime)
+        return replace(self, runtime=taken, _network=network)
 
     def scales_for(self, image: Any, scale: Scale = "auto") -> list[float]:
         """Give the scales at which an image or the frames of a stack are looked at; see :meth:`maps`."""
@@ -303,7 +305,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     path : path
         A ``.keras`` file; by default the network that temlib brings along, which learned from
         synthetic micrographs alone.
-    runtime : "keras" or "openvino"
+    runtime : "keras", "openvino" or "auto"
         What shall do the sums, see :func:`temlib.network.tiling.start`.
 
     Raises
@@ -315,17 +317,35 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(_METADATA))
         model = read_model(path)
-        metadata["levels"] = GreyLevels(**metadata["levels"])
-        if metadata.get("trust"):
-            metadata["trust"] = Trust.from_dict(metadata["trust"])
-        segmenter = Segmenter(model, **metadata)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
+        with zipfile.ZipFile(path) as archive:
+            settings = _settings_in(parse_json(archive.read(_METADATA)))
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         reason = one_line(error)
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
+    segmenter = Segmenter(model, **settings)
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
+
+
+def _settings_in(saved: dict[str, Any]) -> dict[str, Any]:
+    """Take what a segmenter is made of, besides its network, out of what its file says.
+
+    Raises
+    ------
+    ValueError, KeyError or TypeError
+        When something is missing, of another type, or out of range.
+    """
+    size, pixel_size, history = saved["particle_size"], saved["pixel_size_nm"], saved["history"]
+    if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
+        raise ValueError("its history is no list of epochs")
+    return {
+        "particle_size": in_range("particle_size", size, 0.1, 1e5),
+        "pixel_size_nm": None if pixel_size is None else in_range("pixel_size_nm", pixel_size, 1e-6, 1e9),
+        "levels": GreyLevels(**saved["levels"]),
+        "threshold": in_range("threshold", saved["threshold"], 0, 1),
+        "history": history,
+        "trust": Trust.from_dict(saved["trust"]) if saved.get("trust") else None,
+    }
 
 
 def auto_scales(shape: tuple[int, int]) -> list[float]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import pairwise
 from threading import Lock
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import TemlibError
-from temlib.network.backend import compiled, graph, start_keras
+from temlib.errors import TemlibError, one_line
+from temlib.network.backend import compiled, frozen, start_keras
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["MARGIN", "RUNTIMES", "STRIDE", "Network", "predict", "start"]
+__all__ = ["MARGIN", "RUNTIMES", "STRIDE", "Network", "predict", "start", "start_any"]
 
 STRIDE = 32
 """Reduction at the deepest level: heights and widths inside the network are multiples of it."""
@@ -26,6 +30,7 @@ MARGIN = 192
 """Beyond this distance [px] no pixel has a say: half the network's receptive field, and a stride."""
 
 RUNTIMES = ("keras", "openvino")
+"""What can do the sums; ``"auto"`` is OpenVINO where it is installed and starts, else Keras."""
 
 Network = Callable[[np.ndarray], np.ndarray]
 """From float32 (n, height, width, 1), multiples of ``STRIDE``, to float32 (n, height / 2, width / 2, outputs)."""
@@ -40,8 +45,9 @@ def start(model: keras.Model, runtime: str = "keras", threads: int | None = None
     ----------
     model : keras.Model
         From :func:`temlib.network.unet.unet`.
-    runtime : "keras" or "openvino"
-        OpenVINO gives the same probabilities sooner; it needs ``pip install 'temlib[openvino]'``.
+    runtime : "keras", "openvino" or "auto"
+        OpenVINO gives the same probabilities sooner; it needs ``pip install 'temlib[openvino]'``. ``"auto"``
+        takes it where it is installed; where it does not start, Keras with a warning.
     threads : int, optional
         Of OpenVINO; by default all cores. Those of TensorFlow are the process's:
         :func:`temlib.network.backend.limit_threads`.
@@ -51,11 +57,23 @@ def start(model: keras.Model, runtime: str = "keras", threads: int | None = None
     ValueError
         When there is no such runtime.
     TemlibError
-        When OpenVINO is not installed.
+        When OpenVINO is not installed, or does not start.
     """
-    if runtime not in RUNTIMES:
-        raise ValueError(f"there is no runtime {runtime!r}; choose from {', '.join(RUNTIMES)}")
-    return _start_openvino(model, threads) if runtime == "openvino" else compiled(model)
+    return start_any(model, runtime, threads)[1]
+
+
+def start_any(model: keras.Model, runtime: str, threads: int | None = None) -> tuple[str, Network]:
+    """Do what :func:`start` does, and tell as well which of ``RUNTIMES`` does the sums: of use for ``"auto"``."""
+    if runtime not in (*RUNTIMES, "auto"):
+        raise ValueError(f"there is no runtime {runtime!r}; choose from {', '.join(RUNTIMES)} and auto")
+    if runtime == "openvino" or (runtime == "auto" and find_spec("openvino")):
+        try:
+            return "openvino", _start_openvino(model, threads)
+        except TemlibError as error:
+            if runtime != "auto":
+                raise
+            warnings.warn(f"{error}; Keras does the sums", stacklevel=2)
+    return "keras", compiled(model)
 
 
 def predict(network: Network, images: np.ndarray, tile: int = 1024) -> np.ndarray:
@@ -119,10 +137,13 @@ def _start_openvino(model: keras.Model, threads: int | None) -> Network:
     openvino = _import_openvino()
     if start_keras().backend.backend() != "tensorflow":
         raise TemlibError("runtime='openvino' needs Keras on TensorFlow: set KERAS_BACKEND=tensorflow, or take 'keras'")
-    converted = openvino.convert_model(graph(model).get_concrete_function())
     exact = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     settings = exact if threads is None else exact | {"INFERENCE_NUM_THREADS": threads}
-    request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
+    try:
+        converted = _read_frozen(openvino, frozen(model))
+        request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
+    except Exception as error:  # of any kind: what does not start on this machine is another machine's runtime
+        raise TemlibError(f"OpenVINO does not start ({one_line(error)}); take runtime='keras'") from error
     alone = Lock()  # a request serves one caller at a time
 
     def compute(images: np.ndarray) -> np.ndarray:
@@ -132,6 +153,15 @@ def _start_openvino(model: keras.Model, threads: int | None) -> Network:
     return compute
 
 
+def _read_frozen(openvino: ModuleType, graph: bytes) -> Any:
+    """Let OpenVINO read a graph from a file: what it does with TensorFlow's own objects Python 3.13 refuses."""
+    with tempfile.TemporaryDirectory(prefix="temlib-", ignore_cleanup_errors=True) as folder:
+        path = os.path.join(folder, "network.pb")
+        with open(path, "wb") as file:
+            file.write(graph)
+        return openvino.Core().read_model(path)
+
+
 def _import_openvino() -> ModuleType:
     """Import OpenVINO without the package by which it reports its use to its makers."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -139,4 +169,6 @@ def _import_openvino() -> ModuleType:
         import openvino
     except ImportError as error:
         raise TemlibError("there is no OpenVINO: pip install 'temlib[openvino]', or take runtime='keras'") from error
+    except Exception as error:  # its libraries are of another machine
+        raise TemlibError(f"OpenVINO cannot be imported ({one_line(error)}); take runtime='keras'") from error
     return openvino

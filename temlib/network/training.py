@@ -10,36 +10,41 @@ In fine-tuning the upper layers of the encoder learn too, slowly, after the deco
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.files.grey_levels import GreyLevels, normalise
+from temlib.files.grey_levels import GreyLevels
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.network import unet
-from temlib.network.augmentation import Augmentation, scale_for, truth_maps
-from temlib.network.augmentation import views as views_of
+from temlib.network.augmentation import Augmentation, scale_for
 from temlib.network.backend import start_keras
 from temlib.network.checkpoint import Checkpoint, fingerprint
 from temlib.network.feature_cache import cached_features
+from temlib.network.learning import (
+    Course,
+    Labelled,
+    check,
+    compile_for_training,
+    copy_of,
+    order_of,
+    scored,
+    teach,
+    windows_of,
+)
 from temlib.network.segmenter import Segmenter
-from temlib.network.tiling import STRIDE
-from temlib.particles.scores import iou
 from temlib.progress import progress_bar
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["STAGES", "adapt", "fine_tune", "train_segmenter"]
+__all__ = ["STAGES", "fine_tune", "train_segmenter"]
 
 STAGES = ("conv_dw_11", "conv_dw_7", "conv_dw_4")
 """First layer that learns in each stage of fine-tuning, from the deepest level upwards."""
-
-Labelled = tuple[Sequence[Any], Sequence[Any]]
 
 
 def train_segmenter(
@@ -124,154 +129,41 @@ def train_segmenter(
     """
     start_keras()
 
-    _check(images, masks, window)
+    check(images, masks, window)
     deciding = validation
     if fine_tune and deciding is None:
-        (images, masks), deciding = _held_back(images, masks)
+        (images, masks), deciding = held_back(images, masks)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
-    channels = [output.shape[-1] for output in encoder.outputs]
-    team = [
-        unet.decoder(channels, seed=number, name=f"decoder_{i}")
-        for i, number in enumerate(np.random.SeedSequence(decoder_seed).generate_state(decoders).tolist())
-    ]
+    team = _team(encoder, decoders, decoder_seed)
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
     segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
-    windows, truth = _windows(images, masks, factors, views, window, levels, augmentation, views_seed)
+    seen: dict[str, Any] = {
+        "factors": factors,
+        "views": views,
+        "window": window,
+        "levels": levels,
+        "augmentation": augmentation,
+    }
+    course = Course(epochs, batch_size, learning_rate, order_seed)
     kept = None
     if checkpoint is not None:
-        settings = {
-            "factors": factors,
-            "views": views,
-            "window": window,
-            "levels": levels,
-            "augmentation": augmentation,
-        }
-        settings |= {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-        weights_now = segmenter.model.get_weights()
-        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, weights_now, **settings))
+        settings = seen | {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, segmenter.model.get_weights(), **settings))
+    windows, truth = windows_of(images, masks, factors, views, window, levels, augmentation, views_seed)
     with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
-        _teach(
-            team,
-            features,
-            np.stack(truth),
-            epochs,
-            batch_size,
-            learning_rate,
-            order_seed,
-            segmenter,
-            validation,
-            progress,
-            kept,
-        )
+        teach(team, features, np.stack(truth), course, segmenter, validation, progress, kept)
     if not fine_tune or deciding is None:
         return segmenter
-    return _fine_tune(
-        segmenter,
-        images,
-        masks,
-        validation=deciding,
-        window=window,
-        augmentation=augmentation,
-        batch_size=batch_size,
-        seed=seed,
-        progress=progress,
-    )
+    options: dict[str, Any] = {"window": window, "augmentation": augmentation, "batch_size": batch_size, "seed": seed}
+    return _fine_tune(segmenter, images, masks, validation=deciding, progress=progress, **options)
 
 
-def adapt(
-    segmenter: Segmenter,
-    images: Sequence[Any],
-    masks: Sequence[Any],
-    *,
-    window: int = 256,
-    augmentation: Augmentation = Augmentation(),
-    views: int = 24,
-    epochs: int = 10,
-    batch_size: int = 8,
-    learning_rate: float = 5e-4,
-    seed: int = 0,
-    progress: bool = True,
-) -> Segmenter:
-    """Let a segmenter's decoders learn from a few more labels; its encoder stays as it is.
-
-    Never worse than before on what it is given: where the mean IoU on ``images`` falls, the
-    segmenter is given back unchanged.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        It is not changed.
-    images, masks, window, augmentation, views, batch_size, seed, progress
-        As for :func:`train_segmenter`; one or two labels are enough to begin with.
-    epochs, learning_rate
-        Fewer and smaller than from scratch: what was learned before shall not be lost.
-
-    Returns
-    -------
-    Segmenter
-
-    Raises
-    ------
-    ValueError
-        When images and masks do not belong together.
-    """
-    _check(images, masks, window)
-    views_seed, order_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
-    adapted = _copy_of(segmenter)
-    model = adapted.model
-    encoder = model.get_layer("encoder")
-    team = [layer for layer in model.layers if layer.name.startswith("decoder")]
-    for decoder in team:
-        decoder.trainable = True
-    factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
-    options = (factors, views, window, segmenter.levels, augmentation, views_seed)
-    windows, truth = _windows(images, masks, *options)
-    with cached_features(encoder, windows, views * len(images), None, progress) as features:
-        _teach(team, features, np.stack(truth), epochs, batch_size, learning_rate, order_seed, adapted, None, progress)
-    before, after = (_scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
-    return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=None)
-
-
-def _teach(
-    team: Sequence[keras.Model],
-    features: Sequence[np.ndarray],
-    truth: np.ndarray,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    segmenter: Segmenter,
-    validation: Labelled | None,
-    progress: bool,
-    checkpoint: Checkpoint | None = None,
-) -> None:
-    """Train decoders on the same batches of features, one after the other; keep the history.
-
-    In one graph they would take a sixth less time, but TensorFlow then gives other bytes each time.
-    """
-    keras = start_keras()
-    learners = [keras.Model(decoder.inputs, decoder.outputs) for decoder in team]  # saved without optimiser
-    for learner in learners:
-        compile_for_training(learner, learning_rate, epochs * -(-len(truth) // batch_size))
-    done = checkpoint.restore(learners) if checkpoint else []
-    segmenter.history += done
-    rng = np.random.default_rng(seed)
-    with progress_bar(show=progress, total=epochs, initial=len(done), desc="training the decoder") as bar:
-        for epoch in range(epochs):
-            losses = []
-            order = _order(len(truth), batch_size, rng)  # drawn for epochs done, too: the next ones stay as they were
-            if epoch < len(done):
-                continue
-            for rows in order:
-                batch, target = [maps[rows] for maps in features], truth[rows]
-                losses += [learner.train_on_batch(batch, target) for learner in learners]
-            loss = float(np.mean(losses))
-            segmenter.history.append({"epoch": epoch + 1, "loss": loss} | _scored(segmenter, validation))
-            if checkpoint:
-                checkpoint.keep(learners, segmenter.history)
-            bar.set_postfix({k: f"{v:.3f}" for k, v in segmenter.history[-1].items() if k != "epoch"})
-            bar.update()
+def _team(encoder: keras.Model, number: int, seed: int) -> list[keras.Model]:
+    """Give so many decoders for an encoder, each with first weights of its own."""
+    channels = [output.shape[-1] for output in encoder.outputs]
+    seeds = np.random.SeedSequence(seed).generate_state(number).tolist()
+    return [unet.decoder(channels, seed=each, name=f"decoder_{i}") for i, each in enumerate(seeds)]
 
 
 def fine_tune(
@@ -322,10 +214,10 @@ def fine_tune(
     ValueError
         When images and masks do not belong together, or a stage names no layer.
     """
-    _check(images, masks, window)
-    tuned = _copy_of(segmenter)
+    check(images, masks, window)
+    tuned = copy_of(segmenter)
     model, history = tuned.model, tuned.history
-    history.append({"stage": 0} | _scored(segmenter, validation))
+    history.append({"stage": 0} | scored(segmenter, validation))
     best, best_weights = history[-1]["validation_iou"], model.get_weights()
     factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
     steps = epochs * -(-views * len(images) // batch_size)
@@ -336,12 +228,12 @@ def fine_tune(
             compile_for_training(model, learning_rate, steps)
             for epoch in range(epochs):
                 options = (factors, views, window, segmenter.levels, augmentation, next(seeds))
-                windows, truth = _windows(images, masks, *options)
+                windows, truth = windows_of(images, masks, *options)
                 grey = np.stack(list(windows))[..., None]
                 targets = np.stack(truth)
-                batches = _order(len(grey), batch_size, np.random.default_rng(next(seeds)))
+                batches = order_of(len(grey), batch_size, np.random.default_rng(next(seeds)))
                 loss = np.mean([model.train_on_batch(grey[rows], targets[rows]) for rows in batches])
-                history.append({"stage": stage, "epoch": epoch + 1, "loss": float(loss)} | _scored(tuned, validation))
+                history.append({"stage": stage, "epoch": epoch + 1, "loss": float(loss)} | scored(tuned, validation))
                 if history[-1]["validation_iou"] > best:
                     best, best_weights = history[-1]["validation_iou"], model.get_weights()
                 bar.set_postfix({"validation_iou": f"{history[-1]['validation_iou']:.3f}", "best": f"{best:.3f}"})
@@ -354,7 +246,7 @@ def fine_tune(
 _fine_tune = fine_tune  # train_segmenter has an argument of this name
 
 
-def _held_back(images: Sequence[Any], masks: Sequence[Any], every: int = 5) -> tuple[Labelled, Labelled]:
+def held_back(images: Sequence[Any], masks: Sequence[Any], every: int = 5) -> tuple[Labelled, Labelled]:
     """Split into what is learned from, and every fifth, the first among them."""
     if len(images) < 2:
         raise ValueError("fine_tune needs a second micrograph to be held back; pass one more, or validation")
@@ -365,13 +257,6 @@ def _held_back(images: Sequence[Any], masks: Sequence[Any], every: int = 5) -> t
         return [images[i] for i in chosen], [masks[i] for i in chosen]
 
     return some(learned), some(held)
-
-
-def _copy_of(segmenter: Segmenter) -> Segmenter:
-    """Give a segmenter whose network can learn without changing the given one's."""
-    model = start_keras().models.clone_model(segmenter.model)
-    model.set_weights(segmenter.model.get_weights())
-    return replace(segmenter, model=model, runtime="keras", _network=None, history=list(segmenter.history))
 
 
 def _unfreeze(model: keras.Model, first: str) -> None:
@@ -387,94 +272,6 @@ def _unfreeze(model: keras.Model, first: str) -> None:
         for layer in part.layers:
             learns = part is not encoder or names.index(layer.name) >= names.index(first)
             layer.trainable = learns and not isinstance(layer, keras.layers.BatchNormalization)
-
-
-def compile_for_training(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Give a model our loss, and Adam with a learning rate that falls to zero as a cosine over its steps.
-
-    Were the optimiser built by the first step, TensorFlow would trace that step twice: half of a short training.
-    """
-    keras = start_keras()
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    model.compile(keras.optimizers.Adam(rate), loss=cross_entropy_and_dice, jit_compile=False)
-    model.optimizer.build(model.trainable_variables)
-
-
-def cross_entropy_and_dice(truth: Any, predicted: Any) -> Any:
-    """Binary cross-entropy of both maps, and 1 - Dice of the particles, over a batch.
-
-    What is ``IGNORED`` counts nowhere. Dice (over the whole batch, smoothed by one pixel) keeps
-    small particles from vanishing among the many background pixels; Milletari et al., V-Net, 2016,
-    arXiv:1606.04797.
-
-    Parameters
-    ----------
-    truth, predicted : tensors of shape (n, height, width, 2)
-        Of :func:`temlib.network.augmentation.truth_maps`, and of the network.
-    """
-    from keras import ops
-
-    truth = ops.cast(truth, predicted.dtype)
-    known = ops.cast(truth >= 0, predicted.dtype)
-    truth = truth * known
-    p = ops.clip(predicted, 1e-6, 1 - 1e-6)
-    entropy = -(truth * ops.log(p) + (1 - truth) * ops.log(1 - p)) * known
-    entropy = ops.sum(entropy, axis=(0, 1, 2)) / (ops.sum(known, axis=(0, 1, 2)) + 1)
-    particle, seen = truth[..., 0], predicted[..., 0] * known[..., 0]
-    dice = (2 * ops.sum(particle * seen) + 1) / (ops.sum(particle) + ops.sum(seen) + 1)
-    return ops.sum(entropy) + 1 - dice
-
-
-def _check(images: Sequence[Any], masks: Sequence[Any], window: int) -> None:
-    if not len(images):
-        raise ValueError("there are no training images; pass at least one")
-    if len(images) != len(masks):
-        raise ValueError(f"{len(images)} images and {len(masks)} masks; pass one mask for each image")
-    if window % STRIDE or window <= 0:
-        raise ValueError(f"window={window} must be a multiple of {STRIDE}")
-    for index, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        if as_array(image).shape != as_array(mask).shape:
-            raise ValueError(f"image {index} is {as_array(image).shape} but its mask {as_array(mask).shape}")
-
-
-def _windows(
-    images: Sequence[Any],
-    masks: Sequence[Any],
-    factors: Sequence[float],
-    views: int,
-    size: int,
-    levels: GreyLevels,
-    augmentation: Augmentation,
-    seed: int,
-) -> tuple[Iterator[np.ndarray], list[np.ndarray]]:
-    """Give the grey levels of all views, and the list that fills with what is true of them as they are read."""
-    truth: list[np.ndarray] = []
-
-    def grey_levels() -> Iterator[np.ndarray]:
-        rng = np.random.default_rng(seed)
-        for image, mask, factor in zip(images, masks, factors, strict=True):
-            grey, maps = normalise(image, levels), truth_maps(mask)
-            some = views_of(grey, maps, views, factor=factor, size=size, augmentation=augmentation, rng=rng)
-            for window, target in some:
-                truth.append(target.astype(np.float16))
-                yield window
-
-    return grey_levels(), truth
-
-
-def _order(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    order = rng.permutation(n)
-    return [np.sort(order[start : start + batch_size]) for start in range(0, n, batch_size)]
-
-
-def _scored(segmenter: Segmenter, validation: Labelled | None) -> dict[str, float]:
-    """Give the mean IoU over the validation set, where there is one, as a user would get it."""
-    if validation is None:
-        return {}
-    with warnings.catch_warnings():  # of a doubtful mask, whose truth is at hand
-        warnings.simplefilter("ignore", UserWarning)
-        scores = [iou(segmenter(image), mask) for image, mask in zip(*validation, strict=True)]
-    return {"validation_iou": float(np.mean(scores))}
 
 
 def _pixel_size(images: Sequence[Any], factors: Sequence[float]) -> float | None:

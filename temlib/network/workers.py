@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -18,7 +18,6 @@ import numpy as np
 
 from temlib.network import tiling
 from temlib.network.backend import limit_threads
-from temlib.network.segmenter import Segmenter, load_segmenter
 
 __all__ = ["Parcel", "fingerprint", "of_chunk"]
 
@@ -26,7 +25,7 @@ __all__ = ["Parcel", "fingerprint", "of_chunk"]
 class Parcel:
     """A segmenter on its way to other processes: it travels as its ``.keras`` file, and is loaded once in each.
 
-    In the process that it comes from it is the segmenter itself.
+    In the process that it comes from it is the segmenter itself; elsewhere ``load`` makes one of its file.
 
     Attributes
     ----------
@@ -36,17 +35,18 @@ class Parcel:
         What it is called in dask's plans.
     """
 
-    _loaded: ClassVar[dict[str, Segmenter]] = {}
+    _loaded: ClassVar[dict[str, Any]] = {}
     _lock: ClassVar[Lock] = Lock()
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Any, load: Callable[[Path], Any]) -> None:
         self.key = fingerprint(segmenter)
         self.name = f"segmenter-{self.key}"
-        self._segmenter: Segmenter | None = segmenter
+        self._segmenter = segmenter
+        self._read = load
         self._runtime = segmenter.runtime
         self._file = b""
 
-    def open(self) -> Segmenter:
+    def open(self) -> Any:
         """Give the segmenter."""
         if self._segmenter is not None:
             return self._segmenter
@@ -56,14 +56,14 @@ class Parcel:
                 self._loaded[self.key] = self._load()
             return self._loaded[self.key]
 
-    def _load(self) -> Segmenter:
+    def _load(self) -> Any:
         threads = _threads()
         if threads is not None:
             limit_threads(threads)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "segmenter.keras"
             path.write_bytes(self._file)
-            segmenter = load_segmenter(path)
+            segmenter = self._read(path)
         network = tiling.start(segmenter.model, self._runtime, threads)
         return replace(segmenter, runtime=self._runtime, _network=network)
 
@@ -89,7 +89,7 @@ def of_chunk(frames: np.ndarray, shared: Parcel, what: str, scales: Sequence[flo
     return shared.open().of_frames(frames, what, scales, tile)[0]
 
 
-def fingerprint(segmenter: Segmenter) -> str:
+def fingerprint(segmenter: Any) -> str:
     """Give a sha256 of all that a segmenter's results depend on: weights, grey levels, threshold, runtime."""
     digest = sha256(b"".join(array.tobytes() for array in segmenter.model.get_weights()))
     settings = [segmenter.levels.to_dict(), segmenter.threshold, segmenter.pixel_size_nm, segmenter.runtime]

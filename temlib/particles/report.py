@@ -19,10 +19,11 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from temlib import __version__
-from temlib.drawing import COLOURS, save_figure, show_micrograph
+from temlib.drawing import save_figure, show_micrograph
 from temlib.errors import MicrographError
 from temlib.files.label_files import outlines
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of
+from temlib.palette import COLOURS
 from temlib.particles.intervals import QUANTILES
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.writing import write_text
@@ -37,7 +38,7 @@ __all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
 _WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.75  # of an A4 page and its parts [inch]
-_COUNTED, _LEFT_OUT = COLOURS["TL"], COLOURS["particle stroke"]
+_COUNTED, _LEFT_OUT = COLOURS["found"], COLOURS["left out"]
 _TABLE_BOX = Bbox.from_bounds(0.12, 0.14, 0.76, 0.86)
 _MOST_BINS = 200
 _ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
@@ -302,7 +303,7 @@ def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> Non
             axes.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, linestyles=dashes, label=label))
     if axes.collections:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=_FONT, borderpad=0)
-        axes.set_title(axes.get_title(), fontsize=_FONT, loc="left")
+        axes.set_title(axes.get_title(), fontsize=_FONT, loc="left", parse_math=False)
         axes.set_title("")
 
 
@@ -314,11 +315,11 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     edges = np.histogram_bin_edges(np.concatenate([sizes, left_out]), _bins(sizes))
     counts, _ = np.histogram(sizes, edges, weights=numbers)
     style: dict[str, Any] = {"fill": True, "edgecolor": "white", "linewidth": 0.5}
-    axes.stairs(counts, edges, facecolor=COLOURS["TL"], **style)
+    axes.stairs(counts, edges, facecolor=COLOURS["found"], **style)
     if len(left_out):
         pale, _ = np.histogram(left_out, edges)
         label = f"{len(left_out)} proposals left out"
-        axes.stairs(counts + pale, edges, baseline=counts, facecolor=COLOURS["TL"], alpha=0.3, label=label, **style)
+        axes.stairs(counts + pale, edges, baseline=counts, facecolor=COLOURS["found"], alpha=0.3, label=label, **style)
         counts = counts + pale
     if distribution is not None:
         x = np.linspace(edges[0], edges[-1], 300)
@@ -350,7 +351,12 @@ def _draw_median(axes: Axes, distribution: SizeDistribution, height: float) -> N
 
 def _draw_shapes(axes: Axes, counted: pd.DataFrame) -> None:
     axes.scatter(
-        counted["aspect_ratio"], counted["circularity"], s=14, color=COLOURS["TL"], edgecolors="black", linewidths=0.4
+        counted["aspect_ratio"],
+        counted["circularity"],
+        s=14,
+        color=COLOURS["found"],
+        edgecolors="black",
+        linewidths=0.4,
     )
     for limits, name in ((axes.set_xlim, "aspect_ratio"), (axes.set_ylim, "circularity")):
         limits(min([0.6, *(0.95 * counted[name])]), max([1.03, *(1.03 * counted[name])]))

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import ndimage
 
 from temlib.drawing import (
-    COLOURS,
     DPI,
     FONT_PT,
     SMALL_PT,
@@ -20,6 +19,7 @@ from temlib.drawing import (
 )
 from temlib.files.grey_levels import normalise
 from temlib.network.trust import DOUBTFUL
+from temlib.palette import COLOURS, SERIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["ablation", "compare_sets", "label_errors", "labels_needed", "seeds", "size_bias", "trust", "ways_to_learn"]
 
 _OF_DATA = {"emps": COLOURS["experimental"], "simulated": COLOURS["simulated"]}
-_WAYS = ("#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#999999", "#CC79A7", "#000000")  # to learn, in a line each
 _OF_METHODS = {  # the same in each figure
-    "bundled, adapted": _WAYS[0],
-    "pixel classifier": _WAYS[1],
-    "bundled, frozen": _WAYS[2],
-    "imagenet, frozen": _WAYS[3],
-    "imagenet, fine-tuned": _WAYS[4],
-    "random, all learns": _WAYS[5],
-    "bundled, fine-tuned": _WAYS[6],
-    "bundled, frozen and fine-tuned": "#882255",
-    "bundled, adapted and fine-tuned": "#44AA99",
+    "bundled, adapted": SERIES[0],
+    "pixel classifier": SERIES[1],
+    "bundled, frozen": SERIES[2],
+    "imagenet, frozen": SERIES[3],
+    "imagenet, fine-tuned": SERIES[4],
+    "random, all learns": SERIES[5],
+    "bundled, fine-tuned": SERIES[6],
+    "bundled, frozen and fine-tuned": SERIES[7],
+    "bundled, adapted and fine-tuned": SERIES[8],
 }
 _MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
 
@@ -91,7 +90,7 @@ def labels_needed(table: pd.DataFrame) -> Figure:
         ``seed`` and ``iou``. Lines are means over seeds, bars reach from the least to the greatest.
     """
     sets, methods = list(table["data"].unique()), list(table["method"].unique())
-    spare = iter([colour for colour in _WAYS if colour not in map(_OF_METHODS.get, methods)])
+    spare = iter([colour for colour in SERIES if colour not in map(_OF_METHODS.get, methods)])
     colours = {method: _OF_METHODS.get(method) or next(spare) for method in methods}
     figure, axes = plt.subplots(
         1, len(sets), figsize=(7, 3.3), sharey=True, squeeze=False, layout="constrained", dpi=DPI
@@ -132,7 +131,7 @@ def label_errors(table: pd.DataFrame) -> Figure:
         1, len(sets), figsize=(7, 3.6), sharey=True, squeeze=False, layout="constrained", dpi=DPI
     )
     for ax, data in zip(axes[0], sets, strict=True):
-        for way, colour in zip(ways, _WAYS, strict=False):
+        for way, colour in zip(ways, SERIES, strict=False):
             rows = table[(table["data"] == data) & table["way"].isin(["exact", way])]
             by_strength = rows.assign(strength=rows["strength"].abs()).groupby("strength")
             each = by_strength["iou"].agg(["mean", "min", "max"])
@@ -159,7 +158,7 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
     ways = list(table[way].unique())
     kinds = [None] if of is None else list(table[of].unique())
     figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=DPI)
-    for number, (kind, colour) in enumerate(zip(kinds, _WAYS[2:], strict=False)):
+    for number, (kind, colour) in enumerate(zip(kinds, SERIES[2:], strict=False)):
         colour = _OF_DATA.get(kind or "", colour)
         rows = table if kind is None else table[table[of] == kind]
         shift = 0.24 * ((len(kinds) - 1) / 2 - number)

@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from temlib.drawing import (
-    COLOURS,
-    DPI,
-    FONT_PT,
-    explain,
-    show_micrographs,
-)
+from temlib.drawing import DPI, FONT_PT, explain, show_micrographs
+from temlib.palette import COLOURS
 from temlib.particles.scores import iou
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from temlib import datasets
 from temlib.errors import RunError
+from temlib.files.json_files import read_json
 from temlib.files.micrographs import load_micrograph, save_micrograph
 from temlib.network import unet
 from temlib.writing import write_atomically, write_table, write_text
@@ -162,7 +163,7 @@ class Run:
     def record(self, **parameters: Any) -> None:
         """Keep the parameters of a notebook for the provenance of the figures."""
         path = self.folder / "parameters.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = read_json(path, error=RunError) if path.exists() else {}
         _write_json(kept | parameters, path)
 
     def save_scores(self, scores: pd.DataFrame) -> None:
@@ -183,7 +184,7 @@ class Run:
                 "sha256": None if weights is None else sha256(weights.read_bytes()).hexdigest(),
             },
             "seed": self.seed,
-            "parameters": json.loads(self.need("parameters.json", 1).read_text(encoding="utf-8")),
+            "parameters": read_json(self.need("parameters.json", 1), error=RunError),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in _RECORDED},
         }
         _write_json(record, self.figures / "provenance.json")

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from temlib import __version__
 from temlib.datasets import CARRIED
 from temlib.errors import RunError
+from temlib.files.child_processes import without_current_folder
 from temlib.reproduction.run_folder import NOTEBOOKS
 
 if TYPE_CHECKING:
@@ -141,9 +142,10 @@ def _handout(wheelhouse: bool) -> str:
 
 
 def _fetch_wheels(package: Path, wheelhouse: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheelhouse)]
+    command = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(wheelhouse)]
     command += ["--constraint", str(package / "constraints.txt"), str(package)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with without_current_folder():
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RunError(f"the wheelhouse could not be filled ({reason[:160]}); it needs a network and pip")

@@ -228,7 +228,7 @@ def explore_threshold(image: Any, maps: np.ndarray) -> None:
         raise ValueError(f"maps of shape {maps.shape} are not those of an image of shape {as_array(image).shape}")
     controls: dict[str, Slider | Choice] = {
         "threshold": Slider(0.5, 0.05, 0.95, 0.05, "threshold of the probability"),
-        "depth": Slider(0.15, 0.01, 0.5, 0.01, "depth of the valley"),
+        "depth": Slider(0.2, 0.01, 0.5, 0.01, "depth of the valley"),
     }
     Explorer(partial(pictures.threshold, image, maps), controls).show()
 

@@ -1,48 +1,12 @@
 // The front end of temlib.LabelPainter: shows a micrograph, draws strokes as they are painted, and sends their
 // coordinates to Python, which answers with the label. Nothing is loaded from elsewhere, nothing has to be built.
 //
-// From Python, as traits:   _image, _marks, _label (png files), _state (see painter.py), _colours.
+// From Python, as traits:   _image, _marks, _label (png files), _state (see painter.py), _colours, _brush (strokes.py).
 // To Python, as messages:   {do: "stroke" | "undo" | "redo" | "learn" | "correct" | "accept" | "withdraw" | "go" |
 //                            "scale bar", ...}, each with a serial number that comes back in _state.answered.
 // A point is (x, y) in pixels of the micrograph; the centre of its first pixel is (0.5, 0.5), as in strokes.py.
 
 const VALUES = { particle: 2, background: 1, erase: 0 }; // in a scribble image
-const THINNEST = 0.75; // px, as in strokes.py
-const LARGEST_BRUSH = 80; // px, of the slider
-
-const STYLE = `
-.temlib-painter { --line: var(--jp-border-color2, #ccc); --text: var(--jp-ui-font-color1, #222);
-  --paper: var(--jp-layout-color1, #fff); --soft: var(--jp-layout-color2, #eee);
-  --chosen: var(--jp-brand-color1, #1976d2); color: var(--text); background: var(--paper); max-width: 1000px;
-  font: 13px/1.5 var(--jp-ui-font-family, system-ui, sans-serif); border: 1px solid var(--line); border-radius: 4px; }
-.temlib-painter .row { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; padding: 6px 8px; }
-.temlib-painter .group { display: flex; align-items: center; gap: 4px; }
-.temlib-painter button { font: inherit; color: inherit; background: var(--soft); border: 1px solid var(--line);
-  border-radius: 3px; padding: 1px 8px; cursor: pointer; white-space: nowrap; }
-.temlib-painter button:hover:enabled { border-color: var(--chosen); }
-.temlib-painter button:disabled { opacity: 0.4; cursor: default; }
-.temlib-painter button[aria-pressed="true"] { background: var(--chosen); border-color: var(--chosen); color: #fff; }
-.temlib-painter button .swatch { display: inline-block; width: 9px; height: 9px; border-radius: 50%;
-  margin-right: 5px; border: 1px solid #fff; }
-.temlib-painter input[type="range"] { width: 90px; margin: 0; accent-color: var(--chosen); }
-.temlib-painter input[type="number"] { width: 70px; font: inherit; }
-.temlib-painter .value { display: inline-block; min-width: 2.2em; text-align: right; }
-.temlib-painter .stage { position: relative; height: 540px; overflow: hidden; background: #333; outline: none;
-  touch-action: none; user-select: none; border-block: 1px solid var(--line); cursor: none; }
-.temlib-painter .stage.pan { cursor: grab; }
-.temlib-painter .stage:focus-visible { box-shadow: inset 0 0 0 2px var(--chosen); }
-.temlib-painter .layers { position: absolute; transform-origin: 0 0; }
-.temlib-painter .layers > * { position: absolute; left: 0; top: 0; }
-.temlib-painter .layers canvas { image-rendering: pixelated; }
-.temlib-painter .layers.small canvas.picture { image-rendering: auto; }
-.temlib-painter canvas.marks { opacity: 0.85; }
-.temlib-painter svg { overflow: visible; pointer-events: none; }
-.temlib-painter .right { margin-left: auto; }
-.temlib-painter .quiet { opacity: 0.7; font-size: 12px; }
-.temlib-painter .keys { padding: 0 8px 6px; }
-.temlib-painter .message.wrong { color: var(--jp-error-color1, #b00020); }
-.temlib-painter [hidden] { display: none; }
-`;
 
 const CONTROLS = `
 <div class="row">
@@ -56,7 +20,7 @@ const CONTROLS = `
     <button data-kind="background" title="background (2)"><span class="swatch"></span>Background</button>
     <button data-kind="erase" title="take strokes away (3)">Erase</button>
   </span>
-  <label class="group" title="[ and ]">Size <input type="range" class="size" min="1" max="${LARGEST_BRUSH}">
+  <label class="group" title="[ and ]">Size <input type="range" class="size" min="0" max="1" step="0.01">
     <span class="value"></span></label>
   <span class="group"><button data-do="undo" title="Z">Undo</button><button data-do="redo" title="Y">Redo</button></span>
   <span class="group right" role="group" aria-label="what strokes do">
@@ -95,7 +59,7 @@ function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "temlib-painter";
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its own keys to itself
-  root.innerHTML = `<style>${STYLE}</style>${CONTROLS}`;
+  root.innerHTML = CONTROLS;
   el.append(root);
   const find = (selector) => root.querySelector(selector);
   const all = (selector) => [...root.querySelectorAll(selector)];
@@ -112,7 +76,8 @@ function render({ model, el }) {
   let serial = 0; // of the last message
   let tool = "brush";
   let kind = "particle";
-  let size = 5;
+  const brush = model.get("_brush"); // px: size at first, largest, thinnest
+  let { size } = brush;
   let values = new Uint8Array(0); // the strokes drawn, as marks in Python
   let pixels = null; // the same as colours
   let stroke = null; // points so far
@@ -244,7 +209,7 @@ function render({ model, el }) {
   // The rule of draw() in strokes.py: centres of pixels no farther from the path than half the brush.
   function drawSegment([x0, y0], [x1, y1]) {
     const { width, height } = marks;
-    const radius = Math.max(size / 2, THINNEST);
+    const radius = Math.max(size / 2, brush.thinnest);
     const within = (value, most) => Math.min(Math.max(value, 0), most);
     const top = within(Math.floor(Math.min(y0, y1) - radius), height);
     const bottom = within(Math.ceil(Math.max(y0, y1) + radius), height);
@@ -307,7 +272,7 @@ function render({ model, el }) {
   function showCursor([x, y]) {
     const colour = kind === "erase" ? "#fff" : `rgb(${colours[kind]})`;
     const paints = tool === "brush" || tool === "line";
-    cursor.setAttribute("r", paints ? Math.max(size / 2, THINNEST) : 3 / view.scale);
+    cursor.setAttribute("r", paints ? Math.max(size / 2, brush.thinnest) : 3 / view.scale);
     cursor.setAttribute("stroke", paints ? colour : "#fff");
     cursor.setAttribute("cx", x);
     cursor.setAttribute("cy", y);
@@ -400,8 +365,8 @@ function render({ model, el }) {
   }
 
   function setSize(value) {
-    size = Math.min(Math.max(Math.round(value), 1), LARGEST_BRUSH);
-    find(".size").value = size;
+    size = Math.min(Math.max(Math.round(value), 1), brush.largest);
+    find(".size").value = Math.sqrt(size / brush.largest); // fine where brushes are small
     find(".size + .value").textContent = `${size} px`;
     if (cursor.hasAttribute("cx")) showCursor([cursor.getAttribute("cx"), cursor.getAttribute("cy")]);
   }
@@ -471,7 +436,7 @@ function render({ model, el }) {
     else actions[action]();
     stage.focus({ preventScroll: true });
   });
-  find(".size").addEventListener("input", (event) => setSize(Number(event.target.value)));
+  find(".size").addEventListener("input", (event) => setSize(event.target.value ** 2 * brush.largest));
   for (const name of ["contrast", "brightness", "opacity"]) find(`.${name}`).addEventListener("input", look);
 
   for (const button of all("button[data-kind]")) {

@@ -25,15 +25,16 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from temlib.drawing import COLOURS, show_micrographs
+from temlib.drawing import show_micrographs
 from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, load_micrograph, pixel_size_of
-from temlib.jobs.batch import files_in, names_of
+from temlib.jobs.inputs import files_in, names_of
+from temlib.palette import COLOURS
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.painting import FILES, Painting
-from temlib.widgets.strokes import Stroke
+from temlib.widgets.strokes import BRUSH, Stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,14 +46,15 @@ _COLOURS = {
     "particle": COLOURS["particle stroke"],
     "background": COLOURS["background stroke"],
     "learn": COLOURS["ML"],
-    "correct": COLOURS["TL"],
+    "correct": COLOURS["found"],
 }
 
 
 class LabelPainter(anywidget.AnyWidget):
     """Paint labels on micrographs, in a notebook: scribble, correct a mask, set the pixel size.
 
-    Each stroke is saved at once; the same micrographs and folder bring everything back. Where a
+    Each stroke is saved at once; the same micrographs and folder bring everything back. Where another
+    painter has written there meanwhile, nothing is replaced: see :meth:`reload` and :meth:`save`. Where a
     micrograph has strokes of both classes a classifier learns from them; where it has not, from
     those of the others. A stroked pixel always has the class of its stroke.
 
@@ -85,11 +87,13 @@ class LabelPainter(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("painter.js")
+    _css = Path(__file__).with_name("painter.css")
     _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
     _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
     _label = traitlets.Bytes().tag(sync=True)  # png: 0 or 1
     _state = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Dict(_COLOURS).tag(sync=True)
+    _brush = traitlets.Dict(BRUSH).tag(sync=True)
 
     def __init__(
         self,
@@ -143,7 +147,7 @@ class LabelPainter(anywidget.AnyWidget):
         self._index = index
         self._show_image()
 
-    def paint(self, kind: str, points: Any, size: float = 3) -> None:
+    def paint(self, kind: str, points: Any, size: float = BRUSH["size"]) -> None:
         """Paint a stroke on the micrograph that is shown, as the mouse does.
 
         Parameters
@@ -161,6 +165,25 @@ class LabelPainter(anywidget.AnyWidget):
     def accept(self) -> None:
         """Write the label that is shown as done."""
         self.painting.accept(self.label)
+        self._show_label()
+
+    def reload(self) -> None:
+        """Take up what lies in the folder of the micrograph that is shown, another painter's strokes as well.
+
+        What was painted here and could not be saved is gone then.
+        """
+        del self._paintings[self._index]
+        self._show_image()
+
+    def save(self, overwrite: bool = False) -> None:
+        """Save what is painted on the micrograph that is shown, which each stroke does anyway.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Replace also what another painter has written since it was read.
+        """
+        self.painting.save(self.label if self.painting.accepted else None, overwrite)
         self._show_label()
 
     def figure(self) -> Figure:
@@ -354,10 +377,7 @@ def _sources(micrographs: Any) -> dict[str, Any]:
     single = isinstance(micrographs, str | os.PathLike | np.ndarray) or hasattr(micrographs, "axes_manager")
     given = [micrographs] if single else list(micrographs)
     if given and all(isinstance(each, str | os.PathLike) for each in given):
-        files = [file for file in files_in([Path(each) for each in given]) if not file.name.endswith(FILES)]
-        if not files:
-            raise MicrographError(f"{given[0]}: no micrographs there; name files or a folder of them")
-        return dict(names_of(files))
+        return dict(names_of(files_in([Path(each) for each in given])))
     if not given:
         raise MicrographError("there is nothing to paint on; pass micrographs, files or a folder")
     sources: dict[str, Any] = {}

@@ -7,6 +7,8 @@ Beside one another in the folder of the labels, for a micrograph NAME:
 - ``NAME_start.png``: the mask that was corrected by hand, where there was one;
 - ``NAME_painted.tif``: the accepted label, connected parts numbered (:func:`temlib.load_labels`).
   It is there when the label is accepted, and only then.
+
+Where another painter has written the strokes since they were read, nothing is written.
 """
 
 from __future__ import annotations
@@ -22,18 +24,21 @@ import numpy as np
 from PIL import Image
 from skimage.measure import label as numbered
 
-from temlib.errors import MicrographError, one_line
+from temlib.errors import MicrographError, OutputError, one_line
 from temlib.files.grey_levels import normalise
+from temlib.files.json_files import parse_json
 from temlib.files.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
+from temlib.jobs.records import Watched, alone
+from temlib.jobs.results import PAINTED
 from temlib.network.augmentation import resize
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
 from temlib.widgets.strokes import Stroke, draw, rasterise
-from temlib.writing import write_atomically, write_text
+from temlib.writing import write_atomically
 
 __all__ = ["FILES", "MODES", "Painting"]
 
-FILES = ("_strokes.json", "_scribbles.png", "_start.png", "_painted.tif")
+FILES = PAINTED
 """What is added to the name of a micrograph."""
 
 MODES = ("learn", "correct")
@@ -41,6 +46,7 @@ MODES = ("learn", "correct")
 
 _FORMAT = 1
 _LARGEST_EDGE = 1024  # px: larger micrographs are classified on a smaller picture of them, to answer in time
+_PATIENCE = 5  # s, with another painter that is just writing
 _MOST_PIXELS = 4000  # of a class, evenly taken, from which the classifier learns
 
 Mask = np.ndarray
@@ -91,7 +97,8 @@ class Painting:
         self.accepted = False
         self.pixel_size_source = "" if pixel_size_of(self.image) is None else "file"
         self._learned: Mask | None = None
-        if self.path("_strokes.json").exists():
+        self._file = Watched(self.path("_strokes.json"))
+        if self._file.data is not None:
             self._load()
         else:
             self._check_that_nothing_lies_there()
@@ -148,9 +155,7 @@ class Painting:
             raise ValueError("a scale bar needs two different points and a positive length")
         self._set_pixel_size(length_nm / pixels)
         self.pixel_size_source = "scale bar"
-        if self.accepted:
-            self._write_label()
-        self.save()
+        self._store(self.accepted, as_array(self.accepted_label()) if self.accepted else None)
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -196,15 +201,11 @@ class Painting:
 
     def accept(self, label: Mask) -> None:
         """Write the label as done."""
-        self.accepted = True
-        self._write_label(label)
-        self.save()
+        self._store(True, label)
 
     def withdraw(self) -> None:
         """Take back that it is done, and remove the written label."""
-        self.accepted = False
-        self.path("_painted.tif").unlink(missing_ok=True)
-        self.save()
+        self._store(False)
 
     def accepted_label(self) -> Any:
         """Give the accepted label, a bool signal with the axes of the micrograph."""
@@ -214,10 +215,45 @@ class Painting:
         """Classify anew when the label is asked for: others were painted on."""
         self._learned = None
 
-    def save(self) -> None:
-        """Write strokes and scribbles, each file whole or not at all."""
+    def save(self, label: Mask | None = None, overwrite: bool = False) -> None:
+        """Write strokes and scribbles, and the label where it is accepted.
+
+        Parameters
+        ----------
+        label : bool array of shape (height, width), optional
+            The accepted label, where it is to be written again.
+        overwrite : bool
+            Replace also what another painter has written meanwhile.
+
+        Raises
+        ------
+        OutputError
+            When another painter has, and ``overwrite`` is false; then nothing is written.
+        """
+        self._store(self.accepted, label, overwrite)
+
+    def _store(self, accepted: bool, label: Mask | None = None, overwrite: bool = False) -> None:
+        """Write all files, each whole or not at all; before anything else see that they are as they were."""
+        with alone(self.folder, self.name, _PATIENCE):
+            if self._file.changed() and not overwrite:
+                raise OutputError(
+                    f"{self._file.path}: has changed since it was read, as by another painter; nothing was written: "
+                    "painter.reload() takes up what is there, painter.save(overwrite=True) replaces it by what is shown"
+                )
+            self.accepted = accepted
+            if not accepted:
+                self.path("_painted.tif").unlink(missing_ok=True)
+            elif label is not None:
+                particles = numbered(label, connectivity=1)
+                save_labels(particles, self.path("_painted.tif"), pixel_size_of(self.image), overwrite=True)
+            write_atomically(self.path("_scribbles.png"), Image.fromarray(self.marks).save)
+            if self.start is not None:
+                write_atomically(self.path("_start.png"), Image.fromarray(self.start.astype(np.uint8)).save)
+            self._file.write(json.dumps(self._record()) + "\n")
+
+    def _record(self) -> dict[str, Any]:
         size = pixel_size_of(self.image)
-        record = {
+        return {
             "format": _FORMAT,
             "micrograph": self.name,
             "sha256": self._digest,
@@ -229,15 +265,10 @@ class Painting:
             "strokes": [stroke.to_dict() for stroke in self.strokes],
             "undone": [stroke.to_dict() for stroke in self.undone],
         }
-        write_atomically(self.path("_scribbles.png"), Image.fromarray(self.marks).save)
-        if self.start is not None:
-            write_atomically(self.path("_start.png"), Image.fromarray(self.start.astype(np.uint8)).save)
-        text = json.dumps(record) + "\n"
-        write_text(self.path("_strokes.json"), text)
 
     def _changed(self) -> None:
         self._learned = None
-        self.withdraw()
+        self._store(False)
 
     def _classified(self, classifier: PixelClassifier | None) -> Mask:
         if classifier is None:
@@ -252,15 +283,10 @@ class Painting:
     def _set_pixel_size(self, size: Any) -> None:
         self.image = micrograph(as_array(self.image), size, self.image.metadata.General.title)
 
-    def _write_label(self, label: Mask | None = None) -> None:
-        parts = as_array(self.accepted_label()) if label is None else label
-        particles = numbered(parts, connectivity=1)
-        save_labels(particles, self.path("_painted.tif"), pixel_size_of(self.image), overwrite=True)
-
     def _load(self) -> None:
         path = self.path("_strokes.json")
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(self._file.data or b"")
             version, digest = record["format"], record["sha256"]
             self.strokes, self.undone = (
                 [Stroke.checked(s["kind"], s["size"], s["points"]) for s in record[which]]

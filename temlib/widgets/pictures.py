@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from temlib.drawing import COLOURS, show_micrograph
+from temlib.drawing import show_micrograph
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.palette import COLOURS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, simulate

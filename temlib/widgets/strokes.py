@@ -15,14 +15,15 @@ import numpy as np
 
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED
 
-__all__ = ["CLASSES", "Stroke", "draw", "rasterise"]
+__all__ = ["BRUSH", "CLASSES", "Stroke", "draw", "rasterise"]
 
 CLASSES = {"particle": PARTICLE, "background": BACKGROUND, "erase": UNMARKED}
 """What a stroke can say of its pixels, and the value in a scribble image."""
 
-_LARGEST_BRUSH = 500  # px
+BRUSH = {"size": 3, "largest": 500, "thinnest": 0.75}
+"""Diameter at first, and the largest [px]; the radius [px] with which a point anywhere in a pixel covers that pixel."""
+
 _MOST_POINTS = 100_000
-_THINNEST = 0.75  # px: the radius with which a point anywhere in a pixel covers that pixel
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Stroke:
         """
         if kind not in CLASSES:
             raise ValueError(f"a stroke of {kind!r}; it must be one of {', '.join(CLASSES)}")
-        if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= _LARGEST_BRUSH:
-            raise ValueError(f"a brush of size {size!r}; it must lie between 0 and {_LARGEST_BRUSH} pixels")
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= BRUSH["largest"]:
+            raise ValueError(f"a brush of size {size!r}; it must lie between 0 and {BRUSH['largest']} pixels")
         try:
             array = np.asarray(points, dtype=float)
         except (TypeError, ValueError):
@@ -82,7 +83,7 @@ def draw(marks: np.ndarray, stroke: Stroke) -> None:
     stroke : Stroke
         To draw.
     """
-    radius = max(stroke.size / 2, _THINNEST)
+    radius = max(stroke.size / 2, BRUSH["thinnest"])
     path = stroke.points if len(stroke.points) > 1 else stroke.points * 2
     for (x0, y0), (x1, y1) in pairwise(path):
         top, bottom = _within(min(y0, y1) - radius, max(y0, y1) + radius, marks.shape[0])

@@ -155,7 +155,7 @@ def curve(name: str) -> list[dict[str, float | str]]:
         return seconds > PATIENCE_S
 
     if name in ("ours", "ours, one decoder"):
-        training._scored = lambda segmenter, _: {"stopped": score(segmenter)}
+        training.scored = lambda segmenter, _: {"stopped": score(segmenter)}
         train_cached(labelled, name)
     else:
         model, (grey, truth) = build(name), windows(labelled)
@@ -204,7 +204,7 @@ def windows(labelled: Pairs, views: int = VIEWS, seed: int = SEED) -> tuple[np.n
     from temlib.network.augmentation import Augmentation, scale_for
 
     factors = [scale_for(as_array(m) != 0, 64) for m in labelled[1]]
-    some, truth = training._windows(*labelled, factors, views, 256, GreyLevels(), Augmentation(), seed)
+    some, truth = training.windows_of(*labelled, factors, views, 256, GreyLevels(), Augmentation(), seed)
     grey = np.stack(list(some))
     return grey[..., None], np.stack(truth)
 

@@ -29,7 +29,7 @@ from sklearn.model_selection import GroupKFold
 
 import temlib
 from temlib import datasets
-from temlib.network import training, unet
+from temlib.network import learning, training, unet
 from temlib.network.augmentation import IGNORED, Augmentation, resize
 from temlib.particles.scores import iou, particle_f1
 from temlib.reproduction.run_folder import MEASURED
@@ -84,10 +84,10 @@ def with_heavy_boundaries(truth: object, predicted: object) -> object:
     return LOSS(truth, predicted) + 4 * ops.mean(entropy)
 
 
-WINDOWS, LOSS = training._windows, training.cross_entropy_and_dice
+WINDOWS, LOSS = training.windows_of, learning.cross_entropy_and_dice
 PATCHES = {  # what is no setting of train_segmenter
     HEAVY: (training, "cross_entropy_and_dice", with_heavy_boundaries),
-    "a band ignored at boundaries": (training, "_windows", windows_without_boundaries),
+    "a band ignored at boundaries": (training, "windows_of", windows_without_boundaries),
     "boundaries count five times": (training, "cross_entropy_and_dice", with_heavy_boundaries),
     "half the decoder's channels": (unet, "decoder", partial(unet.decoder, widths=(64, 32, 24, 16, 8))),
 }

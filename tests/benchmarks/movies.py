@@ -34,7 +34,6 @@ from temlib import load_segmenter
 from temlib.files.micrographs import micrograph
 from temlib.jobs import movies
 from temlib.jobs.movies import segment_movie
-from temlib.network.workers import Parcel
 from temlib.reproduction.run_folder import MEASURED
 
 FRAMES, EDGE, CHUNK = 128, 512, 8
@@ -93,7 +92,7 @@ def measure(folder: str, runtime: str, workers: int) -> dict[str, float]:
     segmenter = load_segmenter(runtime=runtime)
     found = on_workers(movie, out, segmenter, workers) if workers else in_this_process(movie, out, segmenter)
     found |= {"movie": size(movie) / FRAMES, "mask": size(out) / FRAMES}
-    return found | {"segmenter": len(pickle.dumps(Parcel(segmenter)))}
+    return found | {"segmenter": len(pickle.dumps(segmenter.parcel()))}
 
 
 def in_this_process(movie: Path, out: Path, segmenter: object) -> dict[str, float]:

@@ -95,7 +95,7 @@ def train(
     """
     import numpy as np
 
-    from temlib.network.training import compile_for_training
+    from temlib.network.learning import compile_for_training
 
     rng = np.random.default_rng(0)
     compiled = False

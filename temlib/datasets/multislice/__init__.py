@@ -1,3 +1,3 @@
 """Multislice simulation: the program that rendered the data set ``simulated`` (extra ``render``)."""
 
-__all__ = ["design", "render", "specimen"]
+__all__ = ["atoms", "design", "render"]

@@ -35,7 +35,7 @@ MATERIALS = {
     "ZnO": Material(186, 0.3250, 0.5207, ("Zn", "O"), ((1 / 3, 2 / 3, 0), (1 / 3, 2 / 3, 0.3817)), 0.008),
     "Fe3O4": Material(227, 0.8396, 0.8396, ("Fe", "Fe", "O"), (ORIGIN, (0.625,) * 3, (0.3799,) * 3), 0.007),
 }
-SHAPES = ("sphere", "cube", "octahedron", "truncated", "rod", "irregular", "icosahedron")
+HABITS = ("sphere", "cube", "octahedron", "truncated", "rod", "irregular", "icosahedron")
 METALS = ("Au", "Ag", "Pt", "Pd", "Cu")
 
 
@@ -84,7 +84,7 @@ def draw(index: int) -> Experiment:
 
     binning = int(rng.choice([3, 4, 5], p=[0.5, 0.42, 0.08]))
     material = str(rng.choice(list(MATERIALS)))
-    shape = str(rng.choice(SHAPES, p=[0.27, 0.13, 0.1, 0.15, 0.13, 0.12, 0.1]))
+    shape = str(rng.choice(HABITS, p=[0.27, 0.13, 0.1, 0.15, 0.13, 0.12, 0.1]))
     if shape == "icosahedron" and material not in METALS:  # oxides do not grow so
         shape = "sphere"
     defocus = [log_uniform(100, 1500), rng.uniform(-60, 100), -log_uniform(100, 600)]

@@ -26,26 +26,26 @@ from typing import Any
 import numpy as np
 
 from temlib.datasets import CARRIED, REGISTRY
-from temlib.datasets.multislice.design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
-from temlib.datasets.multislice.specimen import (
+from temlib.datasets.multislice.atoms import (
     bin_mean,
     film_atoms,
     film_surfaces,
     label_particles,
-    place,
+    lay_out,
     wigner_seitz_radius,
 )
+from temlib.datasets.multislice.design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
 from temlib.files.micrographs import micrograph
 from temlib.writing import write_atomically
 
-__all__ = ["box_of", "expose", "mtf", "record", "registry", "render", "write"]
+__all__ = ["box_of", "mtf", "propagate", "record", "registry", "render", "write"]
 
 SPLIT = ("train",) * 24 + ("validation",) * 9 + ("test",) * 11
 SLICE_NM, MARGIN_PX = 1.0, 8  # of the multislice; of the camera's picture, against its blur
 FOLDER = CARRIED / "simulated"
 
 
-def expose(e: Experiment, numbers: np.ndarray, positions: np.ndarray, box_nm: float) -> np.ndarray:
+def propagate(e: Experiment, numbers: np.ndarray, positions: np.ndarray, box_nm: float) -> np.ndarray:
     """Give the image intensity on the fine grid (n, n), 1 in vacuum, of atoms at positions (n, 3) [nm]."""
     import abtem
     import ase
@@ -115,14 +115,14 @@ def render(index: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     e, box_nm = draw(index), box_of(draw(index))
     scene, camera = np.random.default_rng([SEED, index, 1]), np.random.default_rng([SEED, index, 2])
     surfaces = film_surfaces(e, box_nm, scene)
-    particles = place(e, surfaces, box_nm, scene)
+    particles = lay_out(e, surfaces, box_nm, scene)
     carbon = film_atoms(surfaces, box_nm, scene)
     labels, diameters = label_particles(particles, wigner_seitz_radius(e.material), e.binning, box_nm)
     displaced = [
         p.positions + scene.normal(0, MATERIALS[e.material].displacement_nm, p.positions.shape) for p in particles
     ]
     numbers = np.concatenate([p.numbers for p in particles] + [np.full(len(carbon), 6)])
-    intensity = expose(e, numbers, np.concatenate([*displaced, carbon]), box_nm)
+    intensity = propagate(e, numbers, np.concatenate([*displaced, carbon]), box_nm)
     cropped = (round(box_nm / e.pixel_size_nm) - FIELD_PX) // 2 - MARGIN_PX
     counts = record(e, bin_mean(intensity, e.binning)[cropped:-cropped, cropped:-cropped], camera)
     known = {"pixel_size_nm": e.pixel_size_nm, "n_particles": len(diameters), "diameters_nm": diameters}

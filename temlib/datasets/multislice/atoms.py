@@ -15,13 +15,13 @@ from scipy.spatial.transform import Rotation
 from temlib.datasets.multislice.design import FIELD_PX, MATERIALS, STEP_NM, Experiment
 
 __all__ = [
-    "Particle",
+    "Nanocrystal",
     "bin_mean",
     "film_atoms",
     "film_surfaces",
     "footprint",
     "label_particles",
-    "place",
+    "lay_out",
     "wigner_seitz_radius",
 ]
 
@@ -31,7 +31,7 @@ OCTAHEDRON = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, 
 
 
 @dataclass
-class Particle:
+class Nanocrystal:
     """Atoms of a particle: numbers (n,), positions (n, 3) [nm]; its lateral radius and its centre (3,) [nm]."""
 
     numbers: np.ndarray
@@ -141,9 +141,9 @@ def film_atoms(surfaces: np.ndarray, box_nm: float, rng: np.random.Generator) ->
     return atoms + np.array([0, 0, z[0]])
 
 
-def place(e: Experiment, surfaces: np.ndarray, box_nm: float, rng: np.random.Generator) -> list[Particle]:
+def lay_out(e: Experiment, surfaces: np.ndarray, box_nm: float, rng: np.random.Generator) -> list[Nanocrystal]:
     """Lay particles on the film until they cover what they should: apart, in contact, or on top of each other."""
-    placed: list[Particle] = []
+    placed: list[Nanocrystal] = []
     wanted = e.coverage * box_nm**2
     for _ in range(2000):
         if wanted <= 0 or len(placed) >= 400:
@@ -158,7 +158,9 @@ def place(e: Experiment, surfaces: np.ndarray, box_nm: float, rng: np.random.Gen
                 break
         else:
             continue
-        particle = _without_contacts(Particle(numbers, positions + centre, radius, centre, side, level), placed, box_nm)
+        particle = _without_contacts(
+            Nanocrystal(numbers, positions + centre, radius, centre, side, level), placed, box_nm
+        )
         if len(particle.numbers) > len(numbers) / 2:
             wanted -= np.pi * min(radius, size / 2) ** 2
             placed.append(particle)
@@ -170,7 +172,7 @@ def _resting_place(
     positions: np.ndarray,
     radius: float,
     side: int,
-    placed: list[Particle],
+    placed: list[Nanocrystal],
     surfaces: np.ndarray,
     box_nm: float,
     rng: np.random.Generator,
@@ -197,7 +199,9 @@ def _resting_place(
     return np.array([*xy, z]), level if level <= 2 else 0
 
 
-def _without_contacts(particle: Particle, placed: list[Particle], box_nm: float, contact_nm: float = 0.22) -> Particle:
+def _without_contacts(
+    particle: Nanocrystal, placed: list[Nanocrystal], box_nm: float, contact_nm: float = 0.22
+) -> Nanocrystal:
     """Take away the atoms that would lie in an earlier particle: two that touch share a boundary."""
     for other in placed:
         shift = box_nm * np.round((particle.centre[:2] - other.centre[:2]) / box_nm)
@@ -256,7 +260,7 @@ def bin_mean(values: np.ndarray, binning: int) -> np.ndarray:
 
 
 def label_particles(
-    particles: list[Particle], radius_nm: float, binning: int, box_nm: float
+    particles: list[Nanocrystal], radius_nm: float, binning: int, box_nm: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give the labels (field, field), uint16, and the diameters [nm] of the particles in them.
 

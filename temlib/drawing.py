@@ -52,7 +52,7 @@ def show_micrograph(
     masks: dict[str, Any] | None = None,
     fill: bool = False,
 ) -> None:
-    """Draw a micrograph with its scale bar and the outlines of masks.
+    """Draw a micrograph in its true proportions, with its scale bar and the outlines of masks.
 
     Parameters
     ----------
@@ -67,12 +67,13 @@ def show_micrograph(
     fill : bool
         Fill the masks as well.
     """
-    axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
+    size = pixel_size_of(image)
+    proportions = 1.0 if size is None else size[0] / size[1]
+    axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased", aspect=proportions)
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
     axes.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
-    size = pixel_size_of(image)
     if size is None:
         axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=SMALL_PT, transform=axes.transAxes)
     else:
@@ -164,8 +165,14 @@ def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
 
 
 def scale_bar(pixel_size_nm: float) -> ScaleBar:
-    """Give a scale bar in the style of all pictures."""
-    style = {"location": "lower right", "box_alpha": 0.8, "scale_loc": "top", "width_fraction": 0.02}
+    """Give a scale bar in the style of all pictures, along x, for pixels of this width."""
+    style = {
+        "rotation": "horizontal-only",
+        "location": "lower right",
+        "box_alpha": 0.8,
+        "scale_loc": "top",
+        "width_fraction": 0.02,
+    }
     return ScaleBar(pixel_size_nm, "nm", font_properties={"size": FONT_PT}, **style)
 
 
@@ -173,6 +180,6 @@ def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:
     if fill:
         layer = np.zeros((*mask.shape, 4))
         layer[mask] = mpl.colors.to_rgba(colour, 0.35)
-        axes.imshow(layer, interpolation="nearest")
+        axes.imshow(layer, interpolation="nearest", aspect=axes.get_aspect())
     if mask.any() and not mask.all():
         axes.contour(mask, [0.5], colors=[colour], linewidths=0.8)

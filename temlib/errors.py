@@ -15,9 +15,7 @@ __all__ = [
 ]
 
 
-_CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029]+"
-)  # a file's name may hold them: they end lines, steer terminals
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # names may hold them: they end lines, steer terminals
 
 
 class TemlibError(ValueError):

@@ -2,7 +2,8 @@
 
 A :class:`Scene` says what lies under the beam and how it is imaged; :func:`simulate` makes its
 micrograph in the steps of the modules of this package: ``specimen`` (particles of the ``shapes``, on
-a film), ``optics`` (exit wave and lens, or the scanning probe of dark field) and ``camera``.
+a film) and ``supports`` (grains that carry them), ``optics`` (exit wave and lens, or the scanning probe
+of dark field) and ``camera``; ``visibility`` says what of it can be seen.
 :func:`sample` draws scenes from the named ``distributions``.
 
 What it leaves out: inelastic scattering other than as loss, atomic columns and lattice fringes,
@@ -21,17 +22,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from temlib.files.micrographs import micrograph
-from temlib.synthetic import camera, optics, specimen
+from temlib.synthetic import camera, optics, specimen, supports, visibility
 from temlib.synthetic.distributions import DISTRIBUTIONS
-from temlib.synthetic.scene import MODES, Scene
+from temlib.synthetic.materials import MATERIALS
+from temlib.synthetic.scene import MODES, Scene, Support
 from temlib.synthetic.shapes import SHAPES
 
 if TYPE_CHECKING:
     import pandas as pd
     from hyperspy.signals import Signal2D
 
-__all__ = ["DISTRIBUTIONS", "MODES", "SHAPES", "Scene", "SyntheticMicrograph", "sample", "simulate"]
+__all__ = ["DISTRIBUTIONS", "MATERIALS", "MODES", "SHAPES", "Scene", "Support", "SyntheticMicrograph"]
+__all__ += ["sample", "simulate"]
 
+_NONE = np.zeros((0, 0), np.float32)
 _FIELD = (slice(specimen.MARGIN, -specimen.MARGIN),) * 2  # of the micrograph in what is simulated
 
 
@@ -47,7 +51,8 @@ class SyntheticMicrograph:
         What was simulated.
     particles : DataFrame
         True sizes and shapes in nm, one row a particle, indexed by label; see
-        :func:`temlib.synthetic.specimen.describe`.
+        :func:`temlib.synthetic.specimen.describe`. Where the scene has a ``visibility``, those alone that
+        can be seen (:mod:`temlib.synthetic.visibility`), and so in the labels.
     counts : uint16 array of shape (size_px, size_px)
         The image as an array: what the camera counted.
     label_array : int32 array of the same shape
@@ -107,27 +112,52 @@ def simulate(
     SyntheticMicrograph of shape (scene.size_px, scene.size_px)
     """
     _keep_freed_arrays()
-    placing, grains, film, lens, light, shot, readout, marking = _streams(seed, 8)
-    particles = specimen.place(scene, placing)
-    granular = specimen.granularity(scene, film)
+    placing, grains, film, lens, light, shot, readout, marking, carrying = _streams(seed, 9)
+    layer = None if scene.support is None else supports.draw_support(scene, scene.support, carrying)
+    if scene.support is None or layer is None:
+        particles = specimen.place(scene, placing)
+    else:
+        particles = supports.place_on_support(scene, scene.support, layer, placing)
+    granular = specimen.granularity(scene, film) if scene.film_thickness_nm or scene.texture else _NONE
     projection = specimen.project(scene, particles, granular, grains)
     film_nm = specimen.film_thickness(scene, granular, film)
     steps = {"thickness": projection.thickness, "diffraction": projection.unscattered, "film": film_nm}
-    if scene.mode == "bright_field":
-        wave = optics.exit_wave(scene, projection, film_nm)
-        steps |= {"phase": np.angle(wave), "amplitude": np.abs(wave)} if keep_steps else {}
-        intensity = optics.blur(scene, optics.image_wave(scene, wave), lens)
-    else:
-        intensity = optics.scan(scene, optics.dark_field_signal(scene, projection, film_nm), lens)
-    image = intensity[_FIELD] * camera.illumination(scene, light)
+    if layer is not None:
+        steps["support"] = layer.thickness
+    intensity, wave = _image(scene, projection, film_nm, layer, lens)
+    if wave is not None and keep_steps:
+        steps |= {"phase": np.angle(wave), "amplitude": np.abs(wave)}
+    labels = optics.fly_back(scene, projection.labels)[_FIELD].copy()
+    shining = camera.illumination(scene, light)
+    image, table = intensity[_FIELD] * shining, specimen.describe(scene, particles)
+    if scene.visibility:
+        again = _streams(seed, 9)[4]  # the lens once more, so that both pictures drift and jitter alike
+        empty, _ = _image(scene, specimen.without_particles(scene), film_nm, layer, again)
+        ratio = visibility.contrast_to_noise(scene, image, empty[_FIELD] * shining, labels, len(table))
+        labels[ratio[labels] < scene.visibility] = 0
+        table = table[ratio[table.index] >= scene.visibility]
     electrons = camera.expose(scene, image, shot)
-    counts, labels = camera.detect(scene, electrons, readout), projection.labels[_FIELD].copy()
+    counts = camera.detect(scene, electrons, readout)
     if scene.marks:
         counts, hidden = camera.burn_in(scene, counts, marking)
         labels[scene.size_px - hidden :] = 0
     kept = {name: picture[_FIELD] for name, picture in steps.items()} | {"image": image, "electrons": electrons}
-    table = specimen.describe(scene, particles)
     return SyntheticMicrograph(name, scene, table, counts, labels, kept if keep_steps else {})
+
+
+def _image(
+    scene: Scene,
+    particles: specimen.Projection,
+    film_nm: np.ndarray,
+    layer: supports.Layer | None,
+    lens: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Form the image, with its margin; and give the exit wave, in bright field."""
+    if scene.mode == "bright_field":
+        wave = optics.exit_wave(scene, particles, film_nm, layer)
+        return optics.blur(scene, optics.image_wave(scene, wave), lens), wave
+    signal = optics.dark_field_signal(scene, particles, film_nm, layer)
+    return optics.fly_back(scene, optics.scan(scene, signal, lens)), None
 
 
 @lru_cache

@@ -54,7 +54,7 @@ def detect(scene: Scene, electrons: np.ndarray, rng: np.random.Generator) -> np.
 
     Each electron's light spreads as the modulation transfer function says, exp(-f / f0) with the
     value ``mtf_nyquist`` at the Nyquist frequency; then come gain, offset, readout noise and dead
-    pixels. The camera saturates at 65535.
+    pixels. It saturates at ``saturation``, and below 0 there is nothing.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def detect(scene: Scene, electrons: np.ndarray, rng: np.random.Generator) -> np.
         counts += noise
     dead = rng.integers(0, counts.size, rng.binomial(counts.size, scene.dead_pixels))
     counts.ravel()[dead] = 0
-    np.clip(np.rint(counts, out=counts), 0, np.iinfo(np.uint16).max, out=counts)
+    np.clip(np.rint(counts, out=counts), 0, int(scene.saturation), out=counts)
     return counts.astype(np.uint16)
 
 

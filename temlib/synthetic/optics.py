@@ -10,12 +10,15 @@ import numpy as np
 from scipy import fft
 
 from temlib.synthetic.scene import Scene
-from temlib.synthetic.specimen import Projection
+from temlib.synthetic.specimen import MARGIN, Projection
+from temlib.synthetic.supports import Layer
 
 __all__ = [
+    "REST_ENERGY_KV",
     "blur",
     "dark_field_signal",
     "exit_wave",
+    "fly_back",
     "image_wave",
     "interaction",
     "scan",
@@ -23,28 +26,30 @@ __all__ = [
     "wavelength_nm",
 ]
 
-_REST_ENERGY_KV = 510.99895
+REST_ENERGY_KV = 510.99895
+"""Of an electron."""
+
 _FILM_ATTENUATION_NM = 150.0  # carbon
 _FILM_POTENTIAL_V = 9.0  # amorphous carbon
 
 
 def wavelength_nm(voltage_kv: float) -> float:
     """Give the relativistic wavelength of an electron [nm]."""
-    return 1.2264259 / np.sqrt(voltage_kv * 1e3 * (1 + voltage_kv / (2 * _REST_ENERGY_KV)))
+    return 1.2264259 / np.sqrt(voltage_kv * 1e3 * (1 + voltage_kv / (2 * REST_ENERGY_KV)))
 
 
 def interaction(voltage_kv: float) -> float:
     """Give the interaction constant: phase for each volt of potential and nm of path [rad / (V nm)]."""
-    relativistic = (_REST_ENERGY_KV + voltage_kv) / (2 * _REST_ENERGY_KV + voltage_kv)
+    relativistic = (REST_ENERGY_KV + voltage_kv) / (2 * REST_ENERGY_KV + voltage_kv)
     return 2 * np.pi / (wavelength_nm(voltage_kv) * voltage_kv * 1e3) * relativistic
 
 
-def exit_wave(scene: Scene, particles: Projection, film_nm: np.ndarray) -> np.ndarray:
+def exit_wave(scene: Scene, particles: Projection, film_nm: np.ndarray, layer: Layer | None = None) -> np.ndarray:
     """Give the wave below the specimen, of modulus 1 above it.
 
-    Its amplitude is exp(-t / 2 lambda) of particles and film, which the objective aperture takes
-    out of the beam, times what diffraction leaves; its phase is the interaction constant times the
-    mean inner potential times t.
+    Its amplitude is exp(-t / 2 lambda) of particles, film and support, which the objective aperture
+    takes out of the beam, times what diffraction leaves; its phase is the interaction constant times
+    the mean inner potential times t.
 
     Returns
     -------
@@ -52,11 +57,16 @@ def exit_wave(scene: Scene, particles: Projection, film_nm: np.ndarray) -> np.nd
     """
     amplitude = film_nm * np.float32(-0.5 / _FILM_ATTENUATION_NM)  # in place from here: memory is what costs
     amplitude -= np.float32(0.5) * particles.depth
+    if layer is not None:
+        amplitude -= np.float32(0.5) * layer.depth
     np.exp(amplitude, out=amplitude)
     amplitude *= np.sqrt(particles.unscattered)
     sigma = interaction(scene.voltage_kv)
     phase = particles.thickness * np.float32(sigma * scene.inner_potential_v)
     phase += film_nm * np.float32(sigma * _FILM_POTENTIAL_V)
+    if layer is not None and scene.support is not None:
+        amplitude *= np.sqrt(layer.unscattered)
+        phase += layer.thickness * np.float32(sigma * scene.support.inner_potential_v)
     wave = np.empty(phase.shape, np.complex64)
     np.multiply(amplitude, np.cos(phase), out=wave.real)
     np.multiply(amplitude, np.sin(phase), out=wave.imag)
@@ -126,14 +136,18 @@ def image_wave(scene: Scene, wave: np.ndarray) -> np.ndarray:
     return intensity
 
 
-def dark_field_signal(scene: Scene, particles: Projection, film_nm: np.ndarray) -> np.ndarray:
+def dark_field_signal(
+    scene: Scene, particles: Projection, film_nm: np.ndarray, layer: Layer | None = None
+) -> np.ndarray:
     """Give the share of electrons that reach the annular detector, 1 - exp(-t / lambda), per pixel.
 
     Atoms scatter to high angles independently of one another: neither phase nor diffraction shows.
     Carbon, light, scatters a tenth of what its attenuation in bright field suggests. The probe's
-    size blurs the result.
+    size blurs the result; a thick support is out of focus besides.
     """
     depth = particles.depth + film_nm * np.float32(0.1 / _FILM_ATTENUATION_NM)
+    if layer is not None and scene.support is not None:
+        depth += _filter(layer.depth, scene.pixel_size_nm, scene.support.defocus_blur_nm, 0, 0)
     return _filter(1 - np.exp(-depth), scene.pixel_size_nm, scene.probe_nm, 0, 0)
 
 
@@ -144,6 +158,30 @@ def scan(scene: Scene, signal: np.ndarray, rng: np.random.Generator) -> np.ndarr
     ramp = np.exp(-2j * np.pi * np.fft.rfftfreq(signal.shape[1])[None, :] * shifts[:, None]).astype(np.complex64)
     moved = fft.irfft(fft.rfft(signal, axis=1) * ramp, signal.shape[1], axis=1)
     return np.maximum(moved * np.maximum(brightness, 0)[:, None], 0)
+
+
+def fly_back(scene: Scene, pixels: np.ndarray) -> np.ndarray:
+    """Draw out the beginning of each line: the beam was still flying back from the line before.
+
+    Parameters
+    ----------
+    scene : Scene
+        With ``flyback_px``.
+    pixels : array of shape (height, width)
+        Of the micrograph with its margin. Whole numbers (labels) are taken from the nearest pixel, others
+        interpolated.
+    """
+    if not scene.flyback_px:
+        return pixels
+    column = np.arange(pixels.shape[1], dtype=np.float32)
+    inside = np.maximum(column - MARGIN, 0)
+    source = column - np.float32(scene.flyback_px) * np.exp(-inside / np.float32(4 * scene.flyback_px))
+    source = np.clip(source, 0, len(column) - 1)
+    if pixels.dtype.kind in "iu":
+        return pixels[:, np.rint(source).astype(int)]
+    left = np.minimum(source.astype(int), len(column) - 2)
+    share = source - left
+    return pixels[:, left] * (1 - share) + pixels[:, left + 1] * share
 
 
 def blur(scene: Scene, intensity: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -6,9 +6,85 @@ from dataclasses import dataclass
 
 from temlib.synthetic.shapes import SHAPES
 
-__all__ = ["MODES", "Scene"]
+__all__ = ["ARRANGEMENTS", "MODES", "Scene", "Support"]
 
 MODES = ("bright_field", "dark_field")
+ARRANGEMENTS = ("packed", "fractal")
+
+
+@dataclass(frozen=True)
+class Support:
+    """Grains that carry the particles, as oxide and carbon black carry the metal of a catalyst.
+
+    The defaults are an oxide of 60 nm grains at 200 kV, in bright field. A number outside the range
+    given in brackets is refused.
+
+    Parameters
+    ----------
+    shapes : tuple of str
+        Of the grains, drawn from with equal probability; keys of :data:`SHAPES`. Carbon black's are
+        ``"core_shell"`` with a ``core_contrast`` below 1: graphitic rims.
+    arrangement : str
+        ``"packed"``: agglomerates without order. ``"fractal"``: chains, as of carbon black.
+    grain_nm, grain_spread : float
+        Median [nm] in [0.1, 1e5], and standard deviation of the logarithm in [0, 2], of the grains' size.
+    max_aspect_ratio, core_contrast : float
+        Of the grains, as of a scene's particles; in [1.2, 20] and in [0, 20].
+    coverage : float
+        Share of the micrograph in which grains may lie, in [0, 1]; beside it is vacuum.
+    layers : float
+        How many grains lie one above the other there, on average, in [0.1, 20].
+    thickness_nm : float
+        Mean thickness [nm] where there is support, in [0, 1e4]: grains are flattened along the beam to give it.
+    texture, pore_nm : float
+        Relative standard deviation of the density, as of porous grains, in [0, 1], and its correlation
+        length [nm], in [0.01, 1e4].
+    attenuation_length_nm : float
+        As of a scene's particles, in [0.1, 1e6]; :func:`temlib.synthetic.materials.attenuation_length_nm`.
+    inner_potential_v : float
+        Mean inner potential [V], in [0, 60].
+    diffraction, extinction_nm : float
+        Share of grains near a Bragg condition, in [0, 1], and their extinction distance [nm], in [1, 1e6].
+    defocus_blur_nm : float
+        Dark field: standard deviation [nm] of the blur of a support too thick to be all in focus, in [0, 1000].
+    on_edge : float
+        Share of particles that sit on a grain's outline, in [0, 1]; the others lie on its face.
+    wetting : float
+        Share of particles that wet it, in [0, 1]: half spheres and more, seen from the side on an outline.
+    """
+
+    shapes: tuple[str, ...] = ("irregular", "sphere")
+    arrangement: str = "packed"
+    grain_nm: float = 60.0
+    grain_spread: float = 0.3
+    max_aspect_ratio: float = 2.0
+    core_contrast: float = 1.0
+    coverage: float = 0.6
+    layers: float = 2.5
+    thickness_nm: float = 60.0
+    texture: float = 0.1
+    pore_nm: float = 1.5
+    attenuation_length_nm: float = 250.0
+    inner_potential_v: float = 1.0
+    diffraction: float = 0.0
+    extinction_nm: float = 60.0
+    defocus_blur_nm: float = 0.0
+    on_edge: float = 0.3
+    wetting: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.arrangement not in ARRANGEMENTS:
+            raise ValueError(f"arrangement={self.arrangement!r} is none of {', '.join(ARRANGEMENTS)}")
+        _check(self, _SUPPORT_RANGES)
+
+
+def _check(scene: Scene | Support, ranges: dict[str, tuple[float, float]]) -> None:
+    unknown = sorted(set(scene.shapes) - set(SHAPES))
+    if unknown or not scene.shapes:
+        raise ValueError(f"shapes={scene.shapes!r}: choose one or more of {', '.join(SHAPES)}")
+    for name, (lowest, highest) in ranges.items():
+        if not lowest <= getattr(scene, name) <= highest:
+            raise ValueError(f"{name}={getattr(scene, name)!r} is out of range; allowed are {lowest} to {highest}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +147,8 @@ class Scene:
         Relative standard deviation of its slow variation across the micrograph, in [0, 1].
     film_holes : float
         Share of the micrograph without film, in [0, 0.9].
+    support : Support, optional
+        Grains that carry the particles; without, they lie on the film alone.
     voltage_kv : float
         Acceleration voltage [kV], in [10, 3000].
     defocus_nm : float
@@ -88,6 +166,9 @@ class Scene:
     scan_jitter_px, scan_flicker : float
         Dark field: standard deviations of a line's displacement [px], in [0, 20], and of its
         brightness, in [0, 1].
+    flyback_px : float
+        Dark field: how far the beginning of each line is drawn out, while the beam still flies back [px],
+        in [0, 20]; dies away within ten times as many pixels, and the truth is drawn out alike.
     illumination_gradient : float
         Relative change of the illumination across the micrograph, in [0, 1).
     drift_nm : float
@@ -99,10 +180,15 @@ class Scene:
     mtf_nyquist : float
         The camera's modulation transfer at its Nyquist frequency, in (0, 1]; 1 is a perfect camera.
     gain, offset, readout_noise : float
-        Counts per electron in (0, 1e4], counts without electrons in [0, 6e4], and their standard
-        deviation in [0, 1e4].
+        Counts per electron in (0, 1e4], counts without electrons in [-6e4, 6e4] (what falls below 0 is
+        black), and their standard deviation in [0, 1e4].
+    saturation : float
+        Counts that the detector does not exceed, in [1, 65535].
     dead_pixels : float
         Share of pixels that count nothing, in [0, 0.1].
+    visibility : float
+        Contrast-to-noise ratio in its own area below which a particle is no longer part of the truth, in
+        [0, 100]; see :mod:`temlib.synthetic.visibility`. 0 keeps all.
     marks : bool
         Burn in a scale bar, a panel letter and sometimes a strip below, as published figures have them.
     """
@@ -131,6 +217,7 @@ class Scene:
     film_grain_nm: float = 1.5
     film_unevenness: float = 0.1
     film_holes: float = 0.0
+    support: Support | None = None
     voltage_kv: float = 200.0
     defocus_nm: float = 500.0
     cs_mm: float = 1.2
@@ -140,6 +227,7 @@ class Scene:
     probe_nm: float = 0.3
     scan_jitter_px: float = 0.3
     scan_flicker: float = 0.01
+    flyback_px: float = 0.0
     illumination_gradient: float = 0.2
     drift_nm: float = 0.5
     blur_nm: float = 0.3
@@ -148,18 +236,15 @@ class Scene:
     gain: float = 1.0
     offset: float = 0.0
     readout_noise: float = 1.0
+    saturation: float = 65535.0
     dead_pixels: float = 0.0
+    visibility: float = 0.0
     marks: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode={self.mode!r} is none of {', '.join(MODES)}")
-        unknown = sorted(set(self.shapes) - set(SHAPES))
-        if unknown or not self.shapes:
-            raise ValueError(f"shapes={self.shapes!r}: choose one or more of {', '.join(SHAPES)}")
-        for name, (lowest, highest) in _RANGES.items():
-            if not lowest <= getattr(self, name) <= highest:
-                raise ValueError(f"{name}={getattr(self, name)!r} is out of range; allowed are {lowest} to {highest}")
+        _check(self, _RANGES)
         if not all(0.1 <= diameter <= 1e5 for diameter in self.diameters_nm):
             raise ValueError("diameters_nm holds a size out of range; allowed are 0.1 to 100000.0 nm")
 
@@ -201,13 +286,34 @@ _RANGES = {
     "probe_nm": (0, 100),
     "scan_jitter_px": (0, 20),
     "scan_flicker": (0, 1),
+    "flyback_px": (0, 20),
     "illumination_gradient": (0, _BELOW_1),
     "drift_nm": (0, 1000),
     "blur_nm": (0, 1000),
     "dose": (1e-6, 1e9),
     "mtf_nyquist": (1e-3, 1),
     "gain": (1e-6, 1e4),
-    "offset": (0, 6e4),
+    "offset": (-6e4, 6e4),
     "readout_noise": (0, 1e4),
+    "saturation": (1, 65535),
     "dead_pixels": (0, 0.1),
+    "visibility": (0, 100),
+}
+_SUPPORT_RANGES = {
+    "grain_nm": (0.1, 1e5),
+    "grain_spread": (0, 2),
+    "max_aspect_ratio": (1.2, 20),
+    "core_contrast": (0, 20),
+    "coverage": (0, 1),
+    "layers": (0.1, 20),
+    "thickness_nm": (0, 1e4),
+    "texture": (0, 1),
+    "pore_nm": (0.01, 1e4),
+    "attenuation_length_nm": (0.1, 1e6),
+    "inner_potential_v": (0, 60),
+    "diffraction": (0, 1),
+    "extinction_nm": (1, 1e6),
+    "defocus_blur_nm": (0, 1000),
+    "on_edge": (0, 1),
+    "wetting": (0, 1),
 }

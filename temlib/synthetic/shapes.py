@@ -1,4 +1,4 @@
-"""Particle shapes: their thickness along the beam, their outline and their volume, from geometry.
+"""Particle shapes by name: their thickness along the beam, their outline and their volume, from geometry.
 
 Lengths are in units of the particle's equivalent radius: the projected area of every shape, however
 it is turned, is pi.
@@ -7,73 +7,21 @@ it is turned, is pi.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import permutations, product
-from typing import Protocol
+from functools import partial
 
 import numpy as np
+from scipy.spatial import ConvexHull
+from skimage.measure import find_contours
 
-__all__ = ["SHAPES", "Body", "measure"]
+from temlib.synthetic.aggregates import aggregate
+from temlib.synthetic.body import ANGLES, CIRCLE, Body, Proportions, dome, measure
+from temlib.synthetic.polyhedra import turned
 
-_OUTLINE = 2 * np.pi * np.arange(180) / 180
-_CIRCLE = np.stack([np.cos(_OUTLINE), np.sin(_OUTLINE)], axis=1)
-_ROUND = np.stack([np.cos(np.arange(720) * np.pi / 360), np.sin(np.arange(720) * np.pi / 360)], axis=1)
-
-
-class Proportions(Protocol):
-    """What a shape takes from its scene."""
-
-    @property
-    def max_aspect_ratio(self) -> float:
-        """Length over width of the longest ellipsoid or rod."""
-
-    @property
-    def core_contrast(self) -> float:
-        """How much more a core attenuates than its shell."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """One particle of projected area pi.
-
-    Attributes
-    ----------
-    thickness : function of u and v
-        Material along the beam, 0 outside; arrays of any one shape. Where materials differ (core and
-        shell), weighted with their attenuation.
-    outline : float array of shape (n, 2)
-        Corners (u, v) of the outline, in order.
-    volume : float
-        Of the material.
-    """
-
-    thickness: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    outline: np.ndarray
-    volume: float = 4 / 3 * np.pi
-
-
-def measure(body: Body) -> dict[str, float]:
-    """Measure the outline: greatest and least Feret diameter, and perimeter, of a shape.
-
-    The Feret diameter is the distance of two parallel tangents (ISO 9276-6): greatest between two
-    corners, least where one tangent lies along an edge.
-    """
-    steps = np.roll(body.outline, -1, axis=0) - body.outline
-    lengths = np.hypot(steps[:, 0], steps[:, 1])
-    widths = np.ptp(steps[:, ::-1] * [1, -1] / lengths[:, None] @ body.outline.T, axis=1)
-    corners = body.outline[:: 1 + len(steps) // 100]  # every second point of a smooth outline will do
-    squared = (corners**2).sum(axis=1)
-    distances_squared = squared[:, None] + squared - 2 * corners @ corners.T
-    return {
-        "feret_max": float(np.sqrt(distances_squared.max())),
-        "feret_min": float(widths.min()),
-        "perimeter": float(lengths.sum()),
-    }
+__all__ = ["SHAPES", "Body", "measure", "wetting"]
 
 
 def _sphere(rng: np.random.Generator, scene: Proportions) -> Body:
-    return Body(lambda u, v: _dome(1 - u * u - v * v), _CIRCLE)
+    return Body(lambda u, v: dome(1 - u * u - v * v), CIRCLE)
 
 
 def _ellipsoid(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -81,9 +29,9 @@ def _ellipsoid(rng: np.random.Generator, scene: Proportions) -> Body:
     length = np.sqrt(rng.uniform(1.2, scene.max_aspect_ratio))
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return _dome(1 - (u / length) ** 2 - (v * length) ** 2) / length
+        return dome(1 - (u / length) ** 2 - (v * length) ** 2) / length
 
-    return Body(thickness, _CIRCLE * [length, 1 / length], 4 / 3 * np.pi / length)
+    return Body(thickness, CIRCLE * [length, 1 / length], 4 / 3 * np.pi / length)
 
 
 def _rod(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -93,9 +41,9 @@ def _rod(rng: np.random.Generator, scene: Proportions) -> Body:
     half = (ratio - 1) * radius
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return _dome(radius**2 - np.maximum(np.abs(u) - half, 0) ** 2 - v**2)
+        return dome(radius**2 - np.maximum(np.abs(u) - half, 0) ** 2 - v**2)
 
-    outline = radius * _CIRCLE + half * np.sign(_CIRCLE[:, :1]) * [1, 0]
+    outline = radius * CIRCLE + half * np.sign(CIRCLE[:, :1]) * [1, 0]
     return Body(thickness, outline, np.pi * radius**2 * 2 * half + 4 / 3 * np.pi * radius**3)
 
 
@@ -104,9 +52,9 @@ def _hollow(rng: np.random.Generator, scene: Proportions) -> Body:
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         squared = u * u + v * v
-        return _dome(1 - squared) - _dome(inner**2 - squared)
+        return dome(1 - squared) - dome(inner**2 - squared)
 
-    return Body(thickness, _CIRCLE, 4 / 3 * np.pi * (1 - inner**3))
+    return Body(thickness, CIRCLE, 4 / 3 * np.pi * (1 - inner**3))
 
 
 def _core_shell(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -114,9 +62,9 @@ def _core_shell(rng: np.random.Generator, scene: Proportions) -> Body:
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         squared = u * u + v * v
-        return _dome(1 - squared) + (scene.core_contrast - 1) * _dome(core**2 - squared)
+        return dome(1 - squared) + (scene.core_contrast - 1) * dome(core**2 - squared)
 
-    return Body(thickness, _CIRCLE)
+    return Body(thickness, CIRCLE)
 
 
 def _irregular(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -134,29 +82,13 @@ def _irregular(rng: np.random.Generator, scene: Proportions) -> Body:
 
     def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
         nearest = ((np.arctan2(v, u) + np.float32(np.pi)) * np.float32(360 / np.pi) + 0.5).astype(np.int32)
-        return _dome(1 - (u * u + v * v) / table[nearest] ** 2)
+        return dome(1 - (u * u + v * v) / table[nearest] ** 2)
 
-    return Body(thickness, _CIRCLE * edge(_OUTLINE)[:, None])
-
-
-def _cube(rng: np.random.Generator, scene: Proportions) -> Body:
-    return _turned("cube", rng)
+    return Body(thickness, CIRCLE * edge(ANGLES)[:, None])
 
 
-def _octahedron(rng: np.random.Generator, scene: Proportions) -> Body:
-    return _turned("octahedron", rng)
-
-
-def _tetrahedron(rng: np.random.Generator, scene: Proportions) -> Body:
-    return _turned("tetrahedron", rng)
-
-
-def _truncated_octahedron(rng: np.random.Generator, scene: Proportions) -> Body:
-    return _turned("truncated_octahedron", rng)
-
-
-def _icosahedron(rng: np.random.Generator, scene: Proportions) -> Body:
-    return _turned("icosahedron", rng)
+def _polyhedron(name: str, rng: np.random.Generator, scene: Proportions) -> Body:
+    return turned(name, rng)
 
 
 def _plate(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -177,94 +109,106 @@ def _plate(rng: np.random.Generator, scene: Proportions) -> Body:
     return Body(thickness, outline, np.pi * height)
 
 
-SHAPES = {
+def _sheet(rng: np.random.Generator, scene: Proportions) -> Body:
+    """Make a thin sheet with 5 to 9 straight edges, lying flat."""
+    n = int(rng.integers(5, 10))
+    angles = (np.arange(n) + rng.uniform(-0.35, 0.35, n)) * 2 * np.pi / n
+    stretch = np.sqrt(rng.uniform(1, scene.max_aspect_ratio))
+    corners = np.stack([stretch * np.cos(angles), np.sin(angles) / stretch], axis=1)
+    after = np.roll(corners, -1, axis=0)
+    corners, after = (c / np.sqrt(_area(corners) / np.pi) for c in (corners, after))
+    normals = np.stack([after[:, 1] - corners[:, 1], corners[:, 0] - after[:, 0]], axis=1)
+    planes = np.column_stack([normals, -np.sum(normals * corners, axis=1)]).astype(np.float32)
+    height = rng.uniform(0.05, 0.3)
+
+    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        inside = np.ones(np.broadcast_shapes(u.shape, v.shape), bool)
+        for a, b, c in planes:
+            inside &= a * u + b * v + c <= 0
+        return inside * np.float32(height)
+
+    return Body(thickness, corners, np.pi * height)
+
+
+def wetting(tilt: float, sunk: float) -> Body:
+    """Make a sphere that sits on a flat face, as far as it is not sunk into it.
+
+    Parameters
+    ----------
+    tilt : float
+        Of the face's normal from the beam, towards positive u [rad]; at pi / 2 the face is on the left.
+    sunk : float
+        How far the centre lies above the face, over the sphere's radius, in [0, 1]: 0 is a half sphere.
+    """
+    cos, sin = max(np.cos(tilt), 1e-3), np.sin(tilt)
+    base = np.sqrt(1 - sunk**2) * CIRCLE
+    rim = np.stack([base[:, 0] * cos - sunk * sin, base[:, 1]], axis=1)
+    free = CIRCLE[CIRCLE[:, 0] * sin >= -sunk]
+    corners = np.concatenate([rim, free])
+    outline = corners[ConvexHull(corners).vertices]
+    radius = np.float32(np.sqrt(np.pi / _area(outline)))
+    lift, slope = np.float32(-sunk * radius / cos), np.float32(-sin / cos)
+
+    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        half = dome(radius**2 - u * u - v * v) / 2
+        return np.maximum(half - np.maximum(-half, lift + slope * u), 0)
+
+    return Body(thickness, radius * outline, float(np.pi * radius**3 * (2 / 3 + sunk - sunk**3 / 3)))
+
+
+def _wetting(rng: np.random.Generator, scene: Proportions) -> Body:
+    return wetting(float(np.arccos(rng.uniform(0.05, 1))), rng.uniform(0, 0.9))
+
+
+def _aggregate(rng: np.random.Generator, scene: Proportions) -> Body:
+    """Join 8 to 40 spheres as soot does; its outline leaves its holes out."""
+    centres = 0.93 * aggregate(int(np.exp(rng.uniform(np.log(8), np.log(40)))), rng)
+    reach = np.abs(centres[:, :2]).max() + 1.1
+    grid = np.linspace(-reach, reach, 256, dtype=np.float32)
+    nearest = np.min([(grid[:, None] - y) ** 2 + (grid - x) ** 2 for x, y, _ in centres], axis=0)
+    scale = np.sqrt(np.pi / ((nearest < 1).mean() * (2 * reach) ** 2))
+    contour = max(find_contours(nearest, 1.0), key=len)[:-1, ::-1]
+    outline = scale * (contour * (2 * reach / 255) - reach)
+    outline = outline if _area(outline) > 0 else outline[::-1]
+    centres, squared = (scale * centres).astype(np.float32), np.float32(scale**2)
+    core = np.float32(min(scene.core_contrast, 1) - 1)
+
+    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        total = np.zeros(np.broadcast_shapes(u.shape, v.shape), np.float32)
+        for x, y, _ in centres:
+            height = squared - (u - x) ** 2 - (v - y) ** 2
+            total += dome(height)
+            if core:
+                total += core * dome(height - np.float32(0.45) * squared)
+        return total
+
+    return Body(thickness, outline, len(centres) * 4 / 3 * np.pi * scale**3)
+
+
+def _area(corners: np.ndarray) -> float:
+    """Give the area of a polygon, positive where its corners go round from u to v."""
+    (u, v), (u_next, v_next) = corners.T, np.roll(corners, -1, axis=0).T
+    return float(np.sum(u * v_next - u_next * v) / 2)
+
+
+SHAPES: dict[str, Callable[[np.random.Generator, Proportions], Body]] = {
     "sphere": _sphere,
     "ellipsoid": _ellipsoid,
     "rod": _rod,
-    "cube": _cube,
-    "octahedron": _octahedron,
-    "tetrahedron": _tetrahedron,
-    "truncated_octahedron": _truncated_octahedron,
-    "icosahedron": _icosahedron,
+    "cube": partial(_polyhedron, "cube"),
+    "octahedron": partial(_polyhedron, "octahedron"),
+    "tetrahedron": partial(_polyhedron, "tetrahedron"),
+    "truncated_octahedron": partial(_polyhedron, "truncated_octahedron"),
+    "icosahedron": partial(_polyhedron, "icosahedron"),
     "plate": _plate,
     "core_shell": _core_shell,
     "hollow": _hollow,
     "irregular": _irregular,
+    "wetting": _wetting,
+    "sheet": _sheet,
+    "aggregate": _aggregate,
 }
-"""Particle shapes by name. Polyhedra are turned at random in space; rods (with caps), ellipsoids and
-plates (3, 4 or 6 sides) lie on the film; hollow and core_shell are spheres."""
-
-
-# --- Polyhedra ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Polyhedron:
-    vertices: np.ndarray  # (n, 3)
-    normals: np.ndarray  # (faces, 3), outward
-    distances: np.ndarray  # (faces,), of the faces from the centre
-    areas: np.ndarray  # (faces,)
-
-
-def _turned(name: str, rng: np.random.Generator) -> Body:
-    """Turn a polyhedron at random and scale it to a projected area of pi.
-
-    The projected area of a convex body is half the sum of its faces' areas, each times the cosine
-    of its tilt (Cauchy).
-    """
-    solid = _polyhedron(name)
-    turn = _random_rotation(rng)
-    normals = solid.normals @ turn.T
-    scale = np.sqrt(np.pi / (np.abs(normals[:, 2]) @ solid.areas / 2))
-    distances = scale * solid.distances
-    volume = float(distances @ solid.areas * scale**2 / 3)
-
-    # Along the beam the body reaches from the highest of its lower faces to the lowest of its upper
-    # ones; a face that is seen edge on, to within rounding, is the limit of a steep one.
-    steep = np.where(np.abs(normals[:, 2]) < 1e-4, 1e-4, normals[:, 2])
-    planes = (np.column_stack([-normals[:, :2], distances]) / steep[:, None]).astype(np.float32)
-    above, below = planes[steep > 0], planes[steep < 0]
-
-    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        u, v = np.broadcast_arrays(u, v)
-        points = np.stack([u.ravel(), v.ravel(), np.ones(u.size, u.dtype)])
-        return np.maximum((above @ points).min(0) - (below @ points).max(0), 0).reshape(u.shape)
-
-    corners = scale * (solid.vertices @ turn.T)[:, :2]
-    farthest = np.argmax(_ROUND @ corners.T, axis=1)  # going round, the corner that sticks out most
-    return Body(thickness, corners[farthest[farthest != np.roll(farthest, 1)]], volume)
-
-
-@lru_cache
-def _polyhedron(name: str) -> _Polyhedron:
-    from scipy.spatial import ConvexHull
-
-    signs = np.array(list(product((-1, 1), repeat=3)), float)
-    golden = (1 + np.sqrt(5)) / 2
-    turns = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-    vertices = {
-        "cube": signs,
-        "octahedron": np.concatenate([np.eye(3), -np.eye(3)]),
-        "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float),
-        "truncated_octahedron": np.unique(
-            np.concatenate([signs[:, list(p)] * np.array([0, 1, 2])[list(p)] for p in permutations(range(3))]), axis=0
-        ),
-        "icosahedron": np.unique(np.concatenate([(signs * [0, 1, golden])[:, turn] for turn in turns]), axis=0),
-    }[name]
-    hull = ConvexHull(vertices)
-    edges = vertices[hull.simplices]
-    triangles = np.linalg.norm(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]), axis=1) / 2
-    faces, of_face = np.unique(hull.equations.round(9), axis=0, return_inverse=True)
-    areas = np.bincount(of_face.ravel(), triangles)
-    return _Polyhedron(vertices, faces[:, :3], -faces[:, 3], areas)
-
-
-def _random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """Draw a rotation matrix, every orientation alike: the QR way, Mezzadri, Not. AMS 54 (2007) 592."""
-    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
-    q = q * np.sign(np.diag(r))
-    return q if np.linalg.det(q) > 0 else -q
-
-
-def _dome(height_squared: np.ndarray) -> np.ndarray:
-    return 2 * np.sqrt(np.maximum(height_squared, 0))
+"""Particle shapes by name. Polyhedra are turned at random in space; rods (with caps), ellipsoids,
+plates (3, 4 or 6 sides) and sheets lie on the film; hollow and core_shell are spheres. A wetting
+particle is half a sphere or more, seen from anywhere on its round side. An aggregate is a fractal of
+spheres, as soot is; where ``core_contrast`` is below 1, they have graphitic rims."""

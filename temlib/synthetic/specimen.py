@@ -19,11 +19,16 @@ __all__ = [
     "Particle",
     "Projection",
     "describe",
+    "diameters",
     "film_thickness",
+    "grain_noise",
     "granularity",
+    "has_room",
     "place",
     "project",
+    "smooth_noise",
     "two_beam",
+    "without_particles",
 ]
 
 MARGIN = 32
@@ -90,7 +95,7 @@ def place(scene: Scene, rng: np.random.Generator) -> list[Particle]:
     """
     placed = np.empty((scene.n_particles, 3))  # y, x, diameter [nm]
     n = 0
-    for diameter in _diameters(scene, rng):
+    for diameter in diameters(scene, rng):
         for _ in range(30):
             if n and rng.random() < scene.clustering:
                 y, x, neighbour = placed[rng.integers(n)]
@@ -99,11 +104,7 @@ def place(scene: Scene, rng: np.random.Generator) -> list[Particle]:
                 y, x = y + reach * np.sin(angle), x + reach * np.cos(angle)
             else:
                 y, x = rng.uniform(0, scene.edge_nm, 2)
-            if not (0 <= y < scene.edge_nm and 0 <= x < scene.edge_nm):
-                continue
-            others = placed[:n]
-            nearest = (1 - scene.overlap) * (diameter + others[:, 2]) / 2 * (1 - 1e-9)
-            if ((others[:, 0] - y) ** 2 + (others[:, 1] - x) ** 2 >= nearest**2).all():
+            if has_room(scene, y, x, diameter, placed[:n]):
                 placed[n] = y, x, diameter
                 n += 1
                 break
@@ -113,6 +114,21 @@ def place(scene: Scene, rng: np.random.Generator) -> list[Particle]:
         Particle(str(name), y, x, diameter, rotation, SHAPES[name](rng, scene))
         for name, (y, x, diameter), rotation in zip(names, placed[:n].tolist(), rotations.tolist(), strict=True)
     ]
+
+
+def diameters(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Draw the sizes [nm] of a scene's particles."""
+    if scene.diameters_nm:
+        return rng.choice(scene.diameters_nm, scene.n_particles)
+    return rng.lognormal(np.log(scene.diameter_nm), scene.diameter_spread, scene.n_particles)
+
+
+def has_room(scene: Scene, y: float, x: float, diameter: float, others: np.ndarray) -> bool:
+    """Tell whether a particle [nm] lies in the micrograph, and overlaps none of the others (n, 3) too much."""
+    if not (0 <= y < scene.edge_nm and 0 <= x < scene.edge_nm):
+        return False
+    nearest = (1 - scene.overlap) * (diameter + others[:, 2]) / 2 * (1 - 1e-9)
+    return bool(((others[:, 0] - y) ** 2 + (others[:, 1] - x) ** 2 >= nearest**2).all())
 
 
 def describe(scene: Scene, particles: list[Particle]) -> pd.DataFrame:
@@ -139,9 +155,12 @@ def granularity(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     -------
     float32 array, with the margin; periodic
     """
-    edge = scene.size_px + 2 * MARGIN
+    return grain_noise(scene.size_px + 2 * MARGIN, scene.film_grain_nm / scene.pixel_size_nm, rng)
+
+
+def grain_noise(edge: int, correlation_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw Gaussian noise of mean 0, variance 1 and this correlation length; float32, square, periodic."""
     noise = rng.standard_normal((edge, edge), dtype=np.float32)
-    correlation_px = scene.film_grain_nm / scene.pixel_size_nm
     if correlation_px < 0.3:
         return noise
     damping = np.exp(-2 * (np.pi * correlation_px * np.fft.fftfreq(edge)) ** 2)
@@ -182,6 +201,13 @@ def project(scene: Scene, particles: list[Particle], granular: np.ndarray, rng: 
     return Projection(thickness, depth, unscattered, labels)
 
 
+def without_particles(scene: Scene) -> Projection:
+    """Give the projection of no particles."""
+    edge = scene.size_px + 2 * MARGIN
+    nothing = np.zeros((edge, edge), np.float32)
+    return Projection(nothing, nothing, np.ones_like(nothing), np.zeros((edge, edge), np.int32))
+
+
 def two_beam(thickness: np.ndarray, deviation: np.ndarray, extinction_nm: float) -> np.ndarray:
     """Give the share of electrons that one excited reflection takes from the direct beam.
 
@@ -215,21 +241,15 @@ def film_thickness(scene: Scene, granular: np.ndarray, rng: np.random.Generator)
     edge = scene.size_px + 2 * MARGIN
     if scene.film_thickness_nm == 0:
         return np.zeros((edge, edge), np.float32)
-    uneven = 1 + np.float32(scene.film_unevenness) * _smooth_noise(edge, 3, rng)
+    uneven = 1 + np.float32(scene.film_unevenness) * smooth_noise(edge, 3, rng)
     thickness = np.float32(scene.film_roughness) * granular
     thickness += uneven
     thickness *= np.float32(scene.film_thickness_nm)
     np.maximum(thickness, 0, out=thickness)
     if scene.film_holes:
-        field = _smooth_noise(edge, 6, rng)
+        field = smooth_noise(edge, 6, rng)
         thickness *= field > np.quantile(field[::4, ::4], scene.film_holes)
     return thickness
-
-
-def _diameters(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    if scene.diameters_nm:
-        return rng.choice(scene.diameters_nm, scene.n_particles)
-    return rng.lognormal(np.log(scene.diameter_nm), scene.diameter_spread, scene.n_particles)
 
 
 def _describe(scene: Scene, particle: Particle) -> dict[str, str | float | bool]:
@@ -305,7 +325,7 @@ def _grains(shape: tuple[int, int], grains: int, rng: np.random.Generator) -> np
     return np.argmin([(y - a) ** 2 + (x - b) ** 2 for a, b in points], axis=0)
 
 
-def _smooth_noise(edge: int, waves: int, rng: np.random.Generator) -> np.ndarray:
+def smooth_noise(edge: int, waves: int, rng: np.random.Generator) -> np.ndarray:
     """Random field of variance near 1 with at most ``waves`` half waves across; float32."""
     order = np.arange(waves + 1)
     basis = np.cos(np.pi * order[:, None] * (np.arange(edge) + 0.5) / edge)

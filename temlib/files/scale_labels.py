@@ -76,15 +76,15 @@ def read_texts(picture: np.ndarray) -> list[Text]:
 
     Parameters
     ----------
-    picture : uint8 array of shape (height, width)
-        Grey levels.
+    picture : uint8 array of shape (height, width), or (height, width, 3)
+        Grey levels, or colours.
 
     Raises
     ------
     MicrographError
         When the extra is not installed.
     """
-    found = _reader()(np.repeat(picture[..., None], 3, axis=-1), use_det=True, use_cls=False, use_rec=True)
+    found = _reader()(_coloured(picture), use_det=True, use_cls=False, use_rec=True)
     if not found.txts or getattr(found, "boxes", None) is None:
         return []
     return [
@@ -95,7 +95,7 @@ def read_texts(picture: np.ndarray) -> list[Text]:
 
 def read_line(picture: np.ndarray) -> tuple[str, float]:
     """Read a picture that holds one line of text; give what it says and how sure that is."""
-    found = _reader()(np.repeat(picture[..., None], 3, axis=-1), use_det=False, use_cls=False, use_rec=True)
+    found = _reader()(_coloured(picture), use_det=False, use_cls=False, use_rec=True)
     return (found.txts[0], float(found.scores[0])) if found.txts else ("", 0.0)
 
 
@@ -147,6 +147,10 @@ def length_of(text: str) -> float | None:
             return None
         unit = "µm"
     return float(number) * _UNITS.get("Å" if unit == "A" else unit, np.nan)
+
+
+def _coloured(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
 
 
 @lru_cache(maxsize=1)

@@ -86,7 +86,7 @@ def fei(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, r
     width = draw.textlength(text, font=letters)
     top = strip(draw, edge, size, "HV 200 kV", letters)
     x, y = edge - length - 12, top + size // 2 + 10
-    half = int((length_drawn - width - 16) / 2)
+    half = int((length - width - 16) / 2)
     if half < 14:  # no room in the bar: above it
         centred(draw, x, length, top - size - 4, text, "white", letters)
         bar(draw, x, y, length, 3, "white", 6)

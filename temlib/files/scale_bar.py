@@ -15,7 +15,7 @@ from temlib.files.contents import warn
 from temlib.files.rulers import rulers
 from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts
 
-__all__ = ["ScaleBar", "look_for_scale_bar", "read_scale_bar"]
+__all__ = ["ScaleBar", "grey_levels", "look_for_scale_bar", "read_scale_bar"]
 
 _LARGEST_EDGE = 1600  # px: what is larger is read on a smaller picture
 _COLOURED = 60  # of 255, the least difference of red, green and blue that is a colour
@@ -89,7 +89,7 @@ def read_scale_bar(image: Any) -> ScaleBar | None:
 
 def look_for_scale_bar(image: Any) -> tuple[ScaleBar | None, str]:
     """Read a scale bar as :func:`read_scale_bar` does; give also why it was not, "" where there is none to read."""
-    grey = _grey(image)
+    grey = grey_levels(image)
     if min(grey.shape) < 32 or np.ptp(grey) == 0:
         return None, ""
     bars = find_bars(grey) + rulers(grey)
@@ -102,7 +102,7 @@ def look_for_scale_bar(image: Any) -> tuple[ScaleBar | None, str]:
     return _decided(candidates, labels, pictures)
 
 
-def _grey(image: Any) -> np.ndarray:
+def grey_levels(image: Any) -> np.ndarray:
     """Give grey levels, the least of a picture 0, the greatest 255; what is no number counts as the least."""
     data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
     if data.dtype.names is not None:

@@ -126,22 +126,24 @@ def load_micrograph(
     lazy: bool = False,
     scale_bar: bool = False,
 ) -> Signal2D:
-    """Read a micrograph, or a stack of them, from any file that RosettaSciIO understands.
+    """Read a micrograph, or a stack of them, from a file of a microscope or any picture.
 
-    Units are normalised to nm; a pixel size that the file does not state stays unknown. Colour
-    pictures become grey (ITU-R BT.709 luma). Of several images in a file it takes a single one
-    before a stack, then the one with the most pixels a frame, then the first, and warns.
+    Units are normalised to nm; a pixel size that the file does not state, or that is not understood,
+    stays unknown, the latter with a warning. Colour pictures become grey (ITU-R BT.709 luma). Axes of
+    length 1 are dropped. Of several images in a file it takes no map of an element, a single one
+    before a stack, then the one with the most pixels a frame, HAADF, the first, and warns.
 
     Parameters
     ----------
     path : path
         The file: png, tif, dm3, dm4, emd, ser, emi, mrc, hspy, zspy, nxs, h5, ...
+        (:data:`temlib.files.reading.READABLE`). Nothing in it is evaluated, imported or unpickled.
     pixel_size_nm : float or (float, float), optional
         Pixel size [nm] to use instead of the file's.
     signal : int or str, optional
         Which of several in the file: its number from 0 on, or its title.
     reader : str, optional
-        The reader of RosettaSciIO to use, for a ``.h5`` of a layout that temlib does not know.
+        For a ``.h5`` of a layout that temlib does not know: ``"NeXus"``, ``"Delmic"``, ``"EMD"`` or ``"USID"``.
     lazy : bool
         Leave the data in the file until they are computed, for stacks larger than memory.
     scale_bar : bool

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from temlib.files.bars import Bar, find_bars
-from temlib.files.scale_bar import grey_levels
+from temlib.files.scale_bar import grey_levels, legible, look_for_scale_bar
 from temlib.files.scale_labels import can_read, read_texts
 
 __all__ = ["data_bar", "find_marks", "without_marks"]
@@ -47,11 +47,21 @@ def find_marks(image: Any) -> np.ndarray:
     for bar in bars:
         _mark(marks, (bar.x0, bar.y0, bar.x1, bar.y1))
         marks |= _letters(grey, bar)
-    for text in read_texts(np.rint(grey).astype(np.uint8)) if can_read() else []:
+    if can_read():
+        _mark_what_is_read(marks, grey)
+    return marks
+
+
+def _mark_what_is_read(marks: np.ndarray, grey: np.ndarray) -> None:
+    """Mark lines of text and the scale bar, of whatever tone."""
+    found, _ = look_for_scale_bar(grey)
+    boxes = [found.bar] if found else []
+    for text in read_texts(legible(grey)):
         high = text.box[3] - text.box[1]
         if text.score > _TEXT and high < _TALLEST * len(grey) and any(sign.isalnum() for sign in text.says):
-            _mark(marks, text.box)
-    return marks
+            boxes.append(text.box)
+    for box in boxes:
+        _mark(marks, box)
 
 
 def data_bar(grey: np.ndarray) -> tuple[int, int]:
@@ -130,11 +140,17 @@ def _letters(grey: np.ndarray, bar: Bar) -> np.ndarray:
     boxes = [box for box in ndimage.find_objects(numbered) if _is_letter(box, reach)]
     sizes = [box[0].stop - box[0].start for box in boxes]
     for box, size in zip(boxes, sizes, strict=True):
-        row = [other for other in boxes if abs(other[0].stop - box[0].stop) <= 0.35 * size + 1]
-        if len(row) >= 3:
+        if sum(_are_neighbours(box, other, size) for other in boxes) >= 3:  # itself and two more
             top, left = rows.start + box[0].start, columns.start + box[1].start
             _mark(found, (left, top, left + box[1].stop - box[1].start, top + size))
     return found
+
+
+def _are_neighbours(box: tuple[slice, slice], other: tuple[slice, slice], size: int) -> bool:
+    """Say whether two shapes stand on one line, near one another, and could be letters of one size."""
+    on_line = abs(other[0].stop - box[0].stop) <= 0.35 * size + 1
+    gap = max(other[1].start - box[1].stop, box[1].start - other[1].stop)
+    return on_line and gap < 2 * size and 0.5 * size < other[0].stop - other[0].start < 2 * size
 
 
 def _is_letter(box: tuple[slice, slice], reach: int) -> bool:

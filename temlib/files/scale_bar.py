@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from temlib.errors import MicrographError
 from temlib.files.bars import Bar, find_bars, joined
 from temlib.files.contents import warn
 from temlib.files.rulers import rulers
-from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts
+from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts, resized
 
-__all__ = ["ScaleBar", "grey_levels", "look_for_scale_bar", "read_scale_bar"]
+__all__ = ["ScaleBar", "grey_levels", "legible", "look_for_scale_bar", "read_scale_bar"]
 
-_LARGEST_EDGE = 1600  # px: what is larger is read on a smaller picture
 _COLOURED = 60  # of 255, the least difference of red, green and blue that is a colour
 _AGREE = 0.03  # of a length
 _LEAST = 0.3  # of the confidence
@@ -134,36 +132,33 @@ def _tone(colours: np.ndarray) -> np.ndarray:
 def _labels(picture: np.ndarray, bars: Sequence[Bar]) -> list[Label]:
     """Read the labels of a picture: on the whole of it and, where there is none, around its best bar."""
     height, width = picture.shape[:2]
-    factor = min(1.0, _LARGEST_EDGE / max(height, width))
-    found = [_moved(label, 1 / factor, 0, 0) for label in labels_in(read_texts(_resized(picture, factor)))]
+    found = labels_in(read_texts(picture))
     for bar in bars[:1] if not found else []:
         if bar.quality > 0.7 and bar.length > 25:
             reach = max(0.35 * bar.length, 60.0)
             x0, x1 = max(int(bar.x0 - reach), 0), min(int(bar.x1 + reach), width)
             y0, y1 = max(int(bar.y0 - reach), 0), min(int(bar.y1 + reach), height)
-            found = [_moved(label, 1, x0, y0) for label in labels_in(read_texts(picture[y0:y1, x0:x1]))]
+            found = [_moved(label, x0, y0) for label in labels_in(read_texts(picture[y0:y1, x0:x1]))]
     return found
+
+
+def legible(grey: np.ndarray) -> np.ndarray:
+    """Give grey levels from 0 to 255 as a picture to read on, uint8."""
+    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
 
 
 def _legible(image: Any, grey: np.ndarray) -> list[np.ndarray]:
     """Give the pictures to read on, uint8: grey levels and, where there are colours, those."""
     data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
-    pictures = [np.rint(np.clip(grey, 0, 255)).astype(np.uint8)]
+    pictures = [legible(grey)]
     if data.ndim == 3 and data.dtype == np.uint8 and np.ptp(data[..., :3], axis=-1).max() > _COLOURED:
         pictures.append(np.ascontiguousarray(data[..., :3]))
     return pictures
 
 
-def _resized(picture: np.ndarray, factor: float) -> np.ndarray:
-    if factor == 1:
-        return picture
-    size = (max(round(factor * picture.shape[1]), 1), max(round(factor * picture.shape[0]), 1))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-
-
-def _moved(label: Label, factor: float, x: float, y: float) -> Label:
+def _moved(label: Label, x: float, y: float) -> Label:
     def moved(box: Box) -> Box:
-        return factor * box[0] + x, factor * box[1] + y, factor * box[2] + x, factor * box[3] + y
+        return box[0] + x, box[1] + y, box[2] + x, box[3] + y
 
     return replace(label, box=moved(label.box), line=moved(label.line))
 
@@ -244,7 +239,7 @@ def _reads_again(length_nm: float, line: Box, picture: np.ndarray) -> bool:
     pad = 0.05 * (y1 - y0)
     letters = picture[max(int(y0 - pad), 0) : int(y1 + pad) + 1, max(int(x0 - pad), 0) : int(x1 + pad) + 1]
     for factor in (1.0, 1.7, 0.7):
-        says, score = read_line(_resized(letters, factor))
+        says, score = read_line(resized(letters, factor))
         found = [label.length_nm for label in labels_in([Text(says, line, score)])]
         if found:
             return any(abs(other / length_nm - 1) < 1e-6 for other in found)

@@ -35,6 +35,7 @@ from temlib.jobs.tables import (
     write_distribution,
 )
 from temlib.network.segmenter import Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter
 from temlib.network.workers import fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
@@ -87,6 +88,9 @@ def segment_files(
     segmenter: Segmenter,
     *,
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -113,6 +117,8 @@ def segment_files(
         What segments.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the files say.
     overwrite : bool
@@ -129,9 +135,11 @@ def segment_files(
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
-    out, settings = Path(out), _settings(segmenter, scale, pixel_size_nm)
+    sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
+    told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
+    out, settings = Path(out), _settings(told, scale, pixel_size_nm)
     with alone(out):
-        work = _Work(BatchFolder(out, settings, overwrite), segmenter, scale, pixel_size_nm, overwrite)
+        work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
         for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
@@ -214,10 +222,11 @@ class _Work:
         """Segment one micrograph and write its files; give its row."""
         image, note = _load(file, self.pixel_size_nm)
         try:
+            sought = self.segmenter.sought.on(image)
             maps = self.segmenter.maps(image, self.scale)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        labels = separate_particles(maps, threshold=self.segmenter.threshold)
+        labels = sought.keep(separate_particles(maps, threshold=self.segmenter.threshold))
         size = pixel_size_of(image)
         table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0])
         self._drop(name)
@@ -245,6 +254,7 @@ class _Work:
         if whole_particles(table) >= FEWEST:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
             facts["pixel_size_source"] = "given" if self.pixel_size_nm else "file"
+            facts["sought"] = self.segmenter.sought.to_dict()
             save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
@@ -278,6 +288,7 @@ def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -
         "segmenter": fingerprint(segmenter),
         "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
         "pixel_size_nm": pixel_size_nm,
+        **segmenter.sought.to_dict(),
     }
 
 

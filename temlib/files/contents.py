@@ -7,11 +7,11 @@ imported or evaluated that a file names: no functional axis, no marker, no model
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,26 @@ from temlib.errors import MicrographError, one_line
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["BLOCK", "Axis", "Contents", "frame_chunks", "from_dictionary", "in_memory", "left_in_file", "warn"]
+__all__ = [
+    "BLOCK",
+    "Axis",
+    "Contents",
+    "check_chunk",
+    "frame_chunks",
+    "from_dictionary",
+    "in_memory",
+    "left_in_file",
+    "warn",
+]
 
 BLOCK = 2**25  # bytes of frames that are read at once
 _MOST_BLOCKS = 10**5
+_LARGEST_CHUNK = 2**31  # bytes; compressors take no more
 
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _EVEN = 0.01  # of a step: positions that lie closer than this to a straight line are evenly spaced
 _LONGEST = 200  # characters of a word that is taken from a file
+_LONGEST_AXIS, _MOST_PIECES = 10**8, 10**6  # more of either takes gigabytes before anything is read
 
 
 @dataclass(frozen=True)
@@ -129,11 +142,27 @@ def frame_chunks(shape: Sequence[int], dtype: np.dtype, stored: int = 1, block: 
     return (min(max(shape[0], 1), frames), *shape[1:])
 
 
-def left_in_file(data: np.ndarray | da.Array) -> da.Array:
-    """Give a dask array, also of a file that is read at once."""
+def check_chunk(path: Path, shape: Sequence[int], chunks: Sequence[int], dtype: np.dtype) -> None:
+    """Refuse a file that keeps its numbers in pieces far larger than all of them: one would fill the memory."""
+    chunk = _bytes(chunks, dtype)
+    if chunk > max(_LARGEST_CHUNK, _bytes(shape, dtype)):
+        raise MicrographError(f"{path.name}: is stored in pieces of {chunk / 2**30:.3g} GiB; copy it again")
+
+
+def left_in_file(data: np.ndarray | da.Array, name: str) -> da.Array:
+    """Give a dask array, also of a file that is read at once.
+
+    Raises
+    ------
+    MicrographError
+        When it has more frames or pieces than the plan of a computation can hold.
+    """
     import dask.array
 
-    return dask.array.from_array(data, frame_chunks(data.shape, data.dtype)) if isinstance(data, np.ndarray) else data
+    if isinstance(data, np.ndarray):
+        return dask.array.from_array(data, frame_chunks(data.shape, data.dtype))
+    _check_pieces(data, name)
+    return data
 
 
 def in_memory(data: np.ndarray | da.Array, name: str) -> np.ndarray:
@@ -158,26 +187,28 @@ def in_memory(data: np.ndarray | da.Array, name: str) -> np.ndarray:
         raise MicrographError(
             f"{name}: needs {needed / 2**30:.2g} GiB, more than the memory that is free; pass lazy=True"
         )
+    _check_pieces(data, name)
     try:
         return _computed(data)
     except MicrographError:
         raise
+    except MemoryError as error:
+        raise MicrographError(f"{name}: does not fit into memory; pass lazy=True, or check the file") from error
     except Exception as error:  # readers of damaged files raise anything
         raise MicrographError(f"{name}: cannot be read ({one_line(error)}); check the file") from error
 
 
 def warn(message: str) -> None:
     """Warn whoever called temlib, from however deep within it."""
-    package = str(Path(__file__).parents[1])
-    depth = next((i for i in count(1) if not _is_within(package, i + 1)), 1)
-    warnings.warn(message, stacklevel=depth + 1)
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
-def _is_within(package: str, depth: int) -> bool:
-    try:
-        return sys._getframe(depth).f_code.co_filename.startswith(package)
-    except ValueError:  # no frame so far up
-        return False
+def _check_pieces(data: Any, name: str) -> None:
+    if max(data.shape, default=0) > _LONGEST_AXIS or getattr(data, "npartitions", 1) > _MOST_PIECES:
+        raise MicrographError(f"{name}: declares an array of shape {data.shape} in very many pieces; save it anew")
 
 
 def _computed(data: Any) -> np.ndarray:
@@ -217,8 +248,12 @@ def _axis(described: Mapping[str, Any], size: int) -> Axis:
         return replace(axis, flaw="is a function of another, which temlib does not evaluate")
     if described.get("axis") is not None:
         return _of_positions(axis, described["axis"])
-    scale, offset = (_number(described.get(key), default) for key, default in (("scale", 1.0), ("offset", 0.0)))
-    return replace(axis, scale=scale, offset=offset)
+    if "scale" not in described:
+        return replace(axis, units="")
+    scale, offset = _number(described["scale"]), _number(described.get("offset", 0.0))
+    if scale is None:
+        return replace(axis, flaw="has a scale that is no number")
+    return replace(axis, scale=scale, offset=offset or 0.0)
 
 
 def _of_positions(axis: Axis, positions: Any) -> Axis:
@@ -276,11 +311,11 @@ def _known(word: str) -> str:
     return "" if "undefined" in word.lower() else word
 
 
-def _number(value: Any, default: float) -> float:
+def _number(value: Any) -> float | None:
     try:
         return float(value)
     except (TypeError, ValueError):
-        return default
+        return None
 
 
 def _whole(value: Any, default: int) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from temlib.errors import MicrographError, one_line
-from temlib.files.contents import frame_chunks
+from temlib.files.contents import check_chunk, frame_chunks
 from temlib.files.nexus import open_dataset
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _WORDS = ("name", "size", "scale", "offset", "units", "navigate", "_type", "expr
 _SAID = ("title", "name", "record_by", "signal_type")  # of a signal
 _LONGEST_AXIS = 10**7
 _LARGEST_JSON = 2**22  # bytes
-_LARGEST_CHUNK = 2**31  # bytes; the compressors of zarr take no more
 _NUMBERS = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 _CODECS = {  # none of them makes objects of Python
     *(
@@ -132,11 +131,11 @@ class _Hdf5:
 
     def attributes(self, name: str) -> dict[str, Any]:
         attributes = self.file[name].attrs if name in self.file else {}
-        found = {key: attributes[key] for key in (*_WORDS, *_SAID) if key in attributes}
-        return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}
+        found = {key: np.asarray(attributes[key]) for key in (*_WORDS, *_SAID) if key in attributes}
+        return {key: value.item() for key, value in found.items() if value.size == 1}
 
     def has_array(self, name: str) -> bool:
-        return hasattr(self.file.get(name), "dtype")
+        return getattr(self.file.get(name), "shape", None) is not None
 
     def array(self, name: str) -> da.Array:
         return open_dataset(self.path, self.file[name])
@@ -165,9 +164,9 @@ class _Zarr:
         if flaw:
             raise MicrographError(f"{self.path.name}: {name} {flaw}")
         opened = _open_zarr(self.path, name)
-        chunk = int(np.prod([int(size) for size in opened.chunks], dtype=object)) * opened.dtype.itemsize
-        if chunk > max(_LARGEST_CHUNK, opened.nbytes):
-            raise MicrographError(f"{self.path.name}: {name} has chunks of {chunk / 2**30:.3g} GiB; copy it again")
+        if min(opened.shape, default=0) < 0 or min(opened.chunks, default=1) < 1:
+            raise MicrographError(f"{self.path.name}: {name} declares a shape that is none; copy it again")
+        check_chunk(self.path, opened.shape, opened.chunks, opened.dtype)
         stored = _Stored(self.path.resolve(), name, opened.shape, opened.dtype)
         chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0], block=0)  # those of the file
         return da.from_array(stored, chunks, asarray=False, meta=np.empty((0,) * opened.ndim, opened.dtype))

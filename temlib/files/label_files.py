@@ -18,6 +18,7 @@ from skimage.measure import label
 
 from temlib.errors import MicrographError, one_line
 from temlib.files.coco import read_coco, save_coco
+from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.ilastik import read_export
 from temlib.files.imagej_rois import read_rois, save_rois
 from temlib.files.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
@@ -154,15 +155,15 @@ def as_markers(labels: Any, image: Any = None, **style: Any) -> Polygons:
     **style
         Passed on to ``hyperspy.api.plot.markers.Polygons``.
     """
-    import hyperspy.api as hs
-
     signal = labels if image is None else image
     scale, offset = np.ones(2), np.zeros(2)
     if hasattr(signal, "axes_manager"):
         axes = signal.axes_manager.signal_axes
         scale, offset = np.array([axis.scale for axis in axes]), np.array([axis.offset for axis in axes])
     corners = [ring[:, ::-1] * scale + offset for ring in outlines(labels)]
-    return hs.plot.markers.Polygons(corners, **({"edgecolors": COLOURS["found"], "facecolors": "none"} | style))
+    return hyperspy_api().plot.markers.Polygons(
+        corners, **({"edgecolors": COLOURS["found"], "facecolors": "none"} | style)
+    )
 
 
 def _read_image(path: Path, suffix: str, shape: tuple[int, ...] | None, chosen: int | None) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError, one_line
-from temlib.files.contents import BLOCK, frame_chunks, warn
+from temlib.files.contents import BLOCK, check_chunk, frame_chunks, warn
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -95,12 +95,11 @@ def open_dataset(path: str | os.PathLike, dataset: h5py.Dataset) -> da.Array:
     Raises
     ------
     MicrographError
-        When it holds nothing, or is compressed by an unknown filter.
+        When it is compressed by an unknown filter.
     """
     path = Path(path)
     _check_filters(path, dataset)
-    if not dataset.id.get_storage_size() and dataset.size and not dataset.is_virtual and not dataset.external:
-        _refuse(path, f"declares an array of shape {dataset.shape} and holds none of it; copy it again")
+    check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
     return _opened(_Frames(path.resolve(), dataset.name, dataset.shape, dataset.dtype), dataset.file)
 
 

@@ -63,7 +63,7 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     axes += [{"name": n, "size": s, "navigate": False} for n, s in zip("yx", frames.shape[-2:], strict=True)]
     axes = [{"scale": 1.0, "offset": 0.0, "units": None, "index_in_array": i} | axis for i, axis in enumerate(axes)]
     metadata = {"General": {"title": ""}, "Signal": {"signal_type": ""}}
-    data = left_in_file(frames) if lazy else frames
+    data = left_in_file(frames, path.name) if lazy else frames
     return [{"data": data, "axes": axes, "metadata": metadata, "original_metadata": kind}]
 
 

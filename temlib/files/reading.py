@@ -24,6 +24,7 @@ from temlib.files import nexus
 from temlib.files.contents import Contents, from_dictionary
 from temlib.files.hdf5 import check_hdf5, is_hdf5
 from temlib.files.hyperspy_files import read_hspy, read_zspy
+from temlib.files.layouts import check_tree, is_velox, reader_of
 from temlib.files.mrc import read_mrc
 from temlib.files.pictures import PICTURES, read_pictures
 
@@ -93,7 +94,7 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     try:
         if kind.hdf5 or is_hdf5(path):
             check_hdf5(path)
-        name = (reader or kind.reader or _reader_of(path)).lower()
+        name = (reader or kind.reader or reader_of(path)).lower()
         found = [from_dictionary(each) for each in _read(path, name, lazy)]
     except MicrographError:
         raise
@@ -117,8 +118,9 @@ def _kind_of(path: Path, reader: str | None) -> Kind:
             f"{path.name}: files of type '{path.suffix}' are not read; use one of {', '.join(READABLE)}"
         )
     if reader is not None and reader.lower() not in (*_ROSETTA, *_OWN):
-        named = ", ".join(repr(name) for name in (*_ROSETTA, *_OWN))
-        raise MicrographError(f"{path.name}: cannot be read by reader={reader!r}; temlib uses {named}")
+        raise MicrographError(
+            f"{path.name}: cannot be read by {reader!r}; readers of HDF5 are 'NeXus', 'Delmic', 'EMD', 'USID'"
+        )
     if path.is_dir() and suffix != "zspy":
         raise MicrographError(f"{path}: is a folder, not a file; name a file in it")
     for part in [path, *(path.parent.glob(f"{escape(path.stem)}_*.ser") if suffix == "emi" else ())]:
@@ -134,6 +136,8 @@ def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:
 
 
 def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
+    if module in _WALKERS:
+        check_tree(path)
     with _quiet():
         return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=True)
 
@@ -142,9 +146,7 @@ def _read_emd(path: Path) -> list[dict[str, Any]]:
     """Read an EMD file; of Velox's the images alone, for RosettaSciIO reads no image where spectra fail."""
     from rsciio.emd._emd_velox import FeiEMDReader
 
-    with h5py.File(path) as file:
-        of_velox = isinstance(file.get("Data/Image"), h5py.Group) and "Version" in file
-    if not of_velox:
+    if not is_velox(path):
         return _from_rosetta("emd", path)
     reader = FeiEMDReader(lazy=True, select_type="images")
     with _quiet(), suppress(ModuleNotFoundError):  # `sparse`, which it asks for after the images, for spectra
@@ -152,25 +154,9 @@ def _read_emd(path: Path) -> list[dict[str, Any]]:
     return reader.dictionaries
 
 
-def _reader_of(path: Path) -> str:
-    """Tell from its layout which reader an HDF5 file is for; its suffix leaves several."""
-    with h5py.File(path) as file:
-        if nexus.detectors_in(file):
-            return "Detector"
-        if str(file.attrs.get("file_format", "")).lower() == "hyperspy":
-            return "HSPY"
-        if {"version_major", "version_minor"} <= set(file.attrs):
-            return "EMD"
-        if any(nexus.text(item.attrs.get("NX_class")) == "NXentry" for item in file.values() if item is not None):
-            return "NeXus"
-    raise MicrographError(
-        f"{path.name}: HDF5 of a layout that temlib does not know; name a reader: load_micrograph(..., "
-        "reader='NeXus') takes every array in it, others are 'Delmic', 'EMD', 'USID'"
-    )
-
-
 # None of these unpickles or evaluates what a file says; RosettaSciIO's reader of netCDF, say, does.
 _ROSETTA = ("digitalmicrograph", "tia", "nexus", "delmic", "usid")
+_WALKERS = ("emd", "nexus", "delmic", "usid")
 _OWN: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
     "emd": _read_emd,
     "mrc": read_mrc,

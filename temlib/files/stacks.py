@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError
+from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.micrographs import as_array, with_axes_of
 
 if TYPE_CHECKING:
@@ -63,10 +64,8 @@ def like(image: Any, data: Any, title: str) -> Any:
     """
     if not _is_signal_of_images(image):
         return with_axes_of(image, data, title)
-    import hyperspy.api as hs
-
     axes = list(image.axes_manager.as_dictionary().values())
-    signal = hs.signals.Signal2D(data, axes=axes, metadata=image.metadata.as_dictionary())
+    signal = hyperspy_api().signals.Signal2D(data, axes=axes, metadata=image.metadata.as_dictionary())
     signal.metadata.General.title = title
     return signal.as_lazy() if is_lazy(image) else signal
 

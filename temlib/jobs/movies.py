@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
+from temlib.files.json_files import read_json
 from temlib.files.micrographs import load_micrograph
 from temlib.files.stacks import like, whole_frames
 from temlib.jobs.chunks import results_of
@@ -320,8 +321,11 @@ class _Job:
         rows = []
         for chunk in range(len(self.movie)):
             part = self.movie.part(chunk)
-            columns = json.loads(self.done(chunk).read_text(encoding="utf-8"))
-            rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns, "new": chunk not in before}))
+            columns = read_json(self.done(chunk), error=RunError)
+            frames = range(part.start, part.stop)
+            if any(not isinstance(column, list) or len(column) != len(frames) for column in columns.values()):
+                raise RunError(f"{self.done(chunk)}: is not of this movie; delete it, and run again")
+            rows.append(pd.DataFrame({"frame": frames, **columns, "new": chunk not in before}))
         table = pd.concat(rows, ignore_index=True)
         write_table(self.table, table.drop(columns="new"))
         with writing_to(self.out):

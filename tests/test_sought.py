@@ -42,7 +42,7 @@ def test_the_scale_follows_the_size():
     near, far = (Sought(diameter_px=d).scales(64)[0] for d in (40, 20))
     assert far == pytest.approx(2 * near)
     assert Sought(diameter_px=1).scales(64) == [4.0], "no further enlarged"
-    several = Sought(diameter_px=(10, 80)).scales(64)
+    several = Sought(diameter_px=(20, 160)).scales(64)
     assert len(several) == 4
     assert np.diff(np.log2(several)) == pytest.approx(1)
 

@@ -29,7 +29,7 @@ _NEAR = 2.5
 _BEYOND = 1.5
 """The same of the ends of a range."""
 
-_APPARENT = 0.6
+_APPARENT = 0.75
 """Diameter at which the network sees what is told, over that of the particles in its training: it saw
 them at many magnifications, and enlarging more shows nothing new."""
 

@@ -122,6 +122,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
     )
+    segment.add_argument(
+        "--marks",
+        choices=["leave out", "keep"],
+        default="leave out",
+        help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
+    )
     segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument(
         "--overwrite",
@@ -205,7 +211,7 @@ def _segment(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    settings |= {"scale_bar": not options.no_scale_bar, **_sought(options)}
+    settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
     done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))

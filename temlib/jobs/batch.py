@@ -21,6 +21,7 @@ from skimage.segmentation import find_boundaries
 from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
+from temlib.files.marks import find_marks, without_marks
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
@@ -49,6 +50,8 @@ __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SUMMARY, _PARTICLES, _DISTRIBUTION = "micrographs.csv", "particles.csv", "distribution.csv"
 _FOLDER_IS_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+
+_HATCH = (230, 159, 0)
 
 Row = dict[str, Any]
 
@@ -94,6 +97,7 @@ def segment_files(
     contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
+    marks: str = "leave out",
     overwrite: bool = False,
     progress: bool = True,
 ) -> Batch:
@@ -125,6 +129,9 @@ def segment_files(
         In place of what the files say.
     scale_bar : bool
         Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
+    marks : "leave out" or "keep"
+        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.marks.find_marks`): they
+        are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
@@ -142,10 +149,10 @@ def segment_files(
     sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
     told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
     out, settings = Path(out), _settings(told, scale, pixel_size_nm)
-    settings |= {} if scale_bar else {"scale_bar": False}
+    settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if marks == "leave out" else {"marks": marks})
     with alone(out):
         work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
-        work.scale_bar = scale_bar
+        work.scale_bar, work.keeps_marks = scale_bar, marks == "keep"
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
         for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
@@ -161,7 +168,7 @@ class _Work:
     ) -> None:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
         self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
-        self.scale_bar = True
+        self.scale_bar, self.keeps_marks = True, False
         self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
@@ -242,10 +249,11 @@ class _Work:
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
         labels = sought.keep(separate_particles(maps, threshold=self.segmenter.threshold))
-        size = pixel_size_of(image)
-        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0])
+        marks = np.zeros(labels.shape, bool) if self.keeps_marks else find_marks(image)
+        labels, size = without_marks(labels, marks), pixel_size_of(image)
+        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0], marks=marks)
         self._drop(name)
-        self._write(name, image, labels, table)
+        self._write(name, image, labels, table, marks)
         return {
             "micrograph": name,
             "file": place_of(file),
@@ -257,14 +265,14 @@ class _Work:
             "note": note,
         }
 
-    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame) -> None:
+    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame, marks: np.ndarray) -> None:
         """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
         mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
         written = [
             write_atomically(self.out / f"{name}_mask.png", mask.save),
             save_labels(labels, self.out / f"{name}_labels.tif", pixel_size_of(image), overwrite=True),
             write_table(self.out / f"{name}_{_PARTICLES}", table),
-            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels).save),
+            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels, marks).save),
         ]
         if whole_particles(table) >= FEWEST:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
@@ -282,8 +290,8 @@ class _Work:
         write_table(self.out / _SUMMARY, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS)))
 
 
-def overlay(image: Any, labels: np.ndarray) -> Image.Image:
-    """Draw the particles' outlines, a pixel wide and inside of them, on the micrograph.
+def overlay(image: Any, labels: np.ndarray, marks: np.ndarray | None = None) -> Image.Image:
+    """Draw the particles' outlines, a pixel wide and inside of them, on the micrograph, and hatch its marks.
 
     Parameters
     ----------
@@ -291,9 +299,13 @@ def overlay(image: Any, labels: np.ndarray) -> Image.Image:
         The micrograph.
     labels : int array of the same shape
         Particles.
+    marks : bool array of the same shape, optional
+        Burnt-in marks, which are no particles.
     """
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
+    if marks is not None:
+        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _HATCH
     picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
     return Image.fromarray(picture)
 

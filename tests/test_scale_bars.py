@@ -17,7 +17,8 @@ from temlib.files.rulers import rulers
 from temlib.files.scale_labels import Text, can_read, labels_in, length_of
 from temlib.jobs.batch import overlay
 from temlib.particles.measurement import measure_particles
-from tests.benchmarks.scale_bars import STYLES, drawn, ground
+from tests.benchmarks.scale_bars import STYLES, drawn, ground, judged, summary
+from tests.conftest import ROOT
 
 ocr = pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
 
@@ -272,3 +273,22 @@ def test_marks_are_hatched_in_the_overlay():
     hatched = np.asarray(overlay(image, labels, found)) != np.asarray(overlay(image, labels))
     assert hatched[-40:].any()
     assert not hatched[:-40].any()
+
+
+def test_what_is_said_of_real_scale_bars_is_what_was_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    rows = judged()
+    readable = rows[rows["readable"] == "yes"]
+    result = summary(readable)
+    answered = readable[readable["answered_px"].notna()]
+    right = (answered["answered_px"] / answered["length_px"] - 1).abs() <= 0.01
+    assert f"{len(answered)} of {len(readable)} ({100 * result['answered']:.0f} %)" in evidence
+    assert f"the right label on {int((answered['answered_nm'] == answered['label_nm']).sum())} of them" in evidence
+    assert f"within 1 % on {right.sum()} ({100 * right.mean():.0f} %)" in evidence
+    assert not rows.loc[rows["readable"] != "yes", "answered_px"].notna().any()
+    for name in [*answered.loc[~right, "name"], *readable.loc[readable["answered_px"].isna(), "name"]]:
+        assert f"`{name}`" in evidence
+    twice = rows[rows["x0_again"].notna()]
+    apart = np.abs(np.r_[twice["x0_again"] - twice["true_x0"], twice["x1_again"] - twice["true_x1"]])
+    assert len(twice) == 20
+    assert apart.max() <= 0.5

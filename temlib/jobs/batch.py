@@ -37,6 +37,7 @@ from temlib.jobs.tables import (
     write_distribution,
 )
 from temlib.network.segmenter import Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter
 from temlib.network.workers import fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
@@ -91,6 +92,9 @@ def segment_files(
     segmenter: Segmenter,
     *,
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
     marks: str = "leave out",
@@ -119,6 +123,8 @@ def segment_files(
         What segments.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the files say.
     scale_bar : bool
@@ -140,10 +146,12 @@ def segment_files(
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
-    out, settings = Path(out), _settings(segmenter, scale, pixel_size_nm)
+    sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
+    told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
+    out, settings = Path(out), _settings(told, scale, pixel_size_nm)
     settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if marks == "leave out" else {"marks": marks})
     with alone(out):
-        work = _Work(BatchFolder(out, settings, overwrite), segmenter, scale, pixel_size_nm, overwrite)
+        work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
         work.scale_bar, work.keeps_marks = scale_bar, marks == "keep"
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
@@ -236,10 +244,11 @@ class _Work:
         """Segment one micrograph and write its files; give its row."""
         image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
         try:
+            sought = self.segmenter.sought.on(image)
             maps = self.segmenter.maps(image, self.scale)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        labels = separate_particles(maps, threshold=self.segmenter.threshold)
+        labels = sought.keep(separate_particles(maps, threshold=self.segmenter.threshold))
         marks = np.zeros(labels.shape, bool) if self.keeps_marks else find_marks(image)
         labels, size = without_marks(labels, marks), pixel_size_of(image)
         table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0], marks=marks)
@@ -269,6 +278,7 @@ class _Work:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
             read = image.metadata.get_item("General.pixel_size_source", "")
             facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
+            facts["sought"] = self.segmenter.sought.to_dict()
             save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
@@ -306,6 +316,7 @@ def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -
         "segmenter": fingerprint(segmenter),
         "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
         "pixel_size_nm": pixel_size_nm,
+        **segmenter.sought.to_dict(),
     }
 
 

@@ -32,6 +32,7 @@ from temlib.files.stacks import like, whole_frames
 from temlib.jobs.chunks import results_of
 from temlib.jobs.records import MARK, Record, alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
 from temlib.writing import is_temporary, remove_leftovers, write_table, write_text, writing_to
@@ -129,6 +130,9 @@ def segment_movie(
     *,
     what: str = "mask",
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
@@ -154,6 +158,8 @@ def segment_movie(
         What to write of each frame.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
     scheduler : str, optional
@@ -189,12 +195,13 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
+    movie = Movie.of(path, pixel_size_nm, chunk)
     try:
-        scales = segmenter.scales_for(movie.open(), scale)
+        told = segmenter.looking_for(diameter_nm, diameter_px, contrast).on(movie.open())
+        scales = told.scales_for(movie.open(), scale)
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
-    job = _Job(movie, str(out.absolute()), what, tuple(scales))
+    job, parcel = _Job(movie, str(out.absolute()), what, tuple(scales), told.sought), told.parcel()
     with alone(out.parent, out.name):
         before = job.begin(parcel.key, overwrite)
         missing = [chunk for chunk in range(len(movie)) if chunk not in before]
@@ -240,6 +247,7 @@ class _Job:
     out: str
     what: str
     scales: tuple[float, ...]
+    sought: Sought
 
     @property
     def folder(self) -> Path:

@@ -217,7 +217,7 @@ def summary(rows: pd.DataFrame) -> pd.Series:
             "right_label": right.mean(),
             "length_within_1_percent": (off <= 0.01 * answered["length_px"]).mean(),
             "length_within_1_percent_or_px": (off <= np.maximum(0.01 * answered["length_px"], 1)).mean(),
-            "seconds": rows["seconds"].median(),
+            "seconds": rows["seconds"].median() if "seconds" in rows else np.nan,
         }
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from numbers import Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from temlib.errors import TemlibError, one_line
 
@@ -89,6 +90,7 @@ def in_range(name: str, value: Any, least: float, most: float) -> float:
     ValueError
         When it is no number, not finite or out of range.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not least <= float(value) <= most:
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
         raise ValueError(f"{name} is {str(value)[:60]!r}; it must be a number from {least:g} to {most:g}")
     return float(value)

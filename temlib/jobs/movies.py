@@ -26,11 +26,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
+from temlib.files.json_files import read_json
 from temlib.files.micrographs import load_micrograph
 from temlib.files.stacks import like, whole_frames
 from temlib.jobs.chunks import results_of
 from temlib.jobs.records import MARK, Record, alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
 from temlib.writing import is_temporary, remove_leftovers, write_table, write_text, writing_to
@@ -128,6 +130,9 @@ def segment_movie(
     *,
     what: str = "mask",
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
@@ -153,6 +158,8 @@ def segment_movie(
         What to write of each frame.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
     scheduler : str, optional
@@ -188,12 +195,13 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
+    movie = Movie.of(path, pixel_size_nm, chunk)
     try:
-        scales = segmenter.scales_for(movie.open(), scale)
+        told = segmenter.looking_for(diameter_nm, diameter_px, contrast).on(movie.open())
+        scales = told.scales_for(movie.open(), scale)
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
-    job = _Job(movie, str(out.absolute()), what, tuple(scales))
+    job, parcel = _Job(movie, str(out.absolute()), what, tuple(scales), told.sought), told.parcel()
     with alone(out.parent, out.name):
         before = job.begin(parcel.key, overwrite)
         missing = [chunk for chunk in range(len(movie)) if chunk not in before]
@@ -239,6 +247,7 @@ class _Job:
     out: str
     what: str
     scales: tuple[float, ...]
+    sought: Sought
 
     @property
     def folder(self) -> Path:
@@ -312,8 +321,11 @@ class _Job:
         rows = []
         for chunk in range(len(self.movie)):
             part = self.movie.part(chunk)
-            columns = json.loads(self.done(chunk).read_text(encoding="utf-8"))
-            rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns, "new": chunk not in before}))
+            columns = read_json(self.done(chunk), error=RunError)
+            frames = range(part.start, part.stop)
+            if any(not isinstance(column, list) or len(column) != len(frames) for column in columns.values()):
+                raise RunError(f"{self.done(chunk)}: is not of this movie; delete it, and run again")
+            rows.append(pd.DataFrame({"frame": frames, **columns, "new": chunk not in before}))
         table = pd.concat(rows, ignore_index=True)
         write_table(self.table, table.drop(columns="new"))
         with writing_to(self.out):

@@ -13,6 +13,7 @@ import pytest
 
 import temlib
 from temlib.files.micrographs import micrograph
+from tests.test_formats import write_velox
 
 SHAPE = (16, 24)
 pytestmark = pytest.mark.filterwarnings("ignore:The NestedDirectoryStore is deprecated:FutureWarning")
@@ -314,3 +315,47 @@ def test_an_axis_that_claims_much_is_not_read(tmp_path):
             axis = group.create_dataset(f"dim{number}", (10**12,), "f8", chunks=(10**5,))
             axis.attrs.update({"name": "x", "units": "[n_m]"})
     assert "is larger than the memory that is free" in refusal(tmp_path / "a.emd")
+
+
+@pytest.mark.parametrize("unit", ["9**9**9**9", "[9^9^9^9]", "9⁹⁹⁹⁹⁹⁹⁹⁹"])
+def test_a_unit_is_not_calculated(tmp_path, unit):
+    """RosettaSciIO gives the units of Berkeley's and of Velox's files to pint, which computes powers to their end."""
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        file.attrs.update({"version_major": 0, "version_minor": 2})
+        group = file.create_group("data/image")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = np.zeros(SHAPE)
+        for number, size in enumerate(SHAPE, start=1):
+            group[f"dim{number}"] = np.arange(size)
+            group[f"dim{number}"].attrs.update({"name": "x", "units": unit})
+    assert "has a unit that is none" in refusal(tmp_path / "a.emd")
+    path = hspy(tmp_path / "a.hspy", lambda group: group["axis-0"].attrs.update({"units": unit}), [{"name": "tilt"}])
+    (tilt,) = temlib.load_micrograph(path).axes_manager.navigation_axes
+    assert "9" not in str(tilt.units)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda group: said(group, b'"m"', b'"9**9**9**9"'), "has a unit that is none"),
+        (lambda group: said(group, b'{"', b"["), "cannot be read"),
+        (lambda group: claimed(group, "Metadata", (10**11, 1), (10**6, 1)), "declares more than it can hold"),
+        (lambda group: claimed(group, "Data", (10**6, 10**6, 10), (100, 100, 1)), "declares more than it can hold"),
+    ],
+)
+def test_images_of_velox_are_looked_at_before_they_are_read(tmp_path, change, reason):
+    write_velox(tmp_path / "a.emd", {"HAADF": np.zeros((8, 8, 1), np.uint16)})
+    with h5py.File(tmp_path / "a.emd", "a") as file:
+        change(file["Data/Image/HAADF0"])
+    assert reason in refusal(tmp_path / "a.emd")
+    assert reason in refusal(tmp_path / "a.emd", lazy=True)
+
+
+def said(group, word, other):
+    text = group["Metadata"][:, 0].tobytes().rstrip(b"\0").replace(word, other, 1)
+    group["Metadata"][:, 0] = np.frombuffer(text.ljust(1000, b"\0"), np.uint8)
+
+
+def claimed(group, name, shape, chunks):
+    del group[name]
+    group.create_dataset(name, shape, "u1", chunks=chunks)[0, 0] = 1

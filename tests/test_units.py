@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temlib.files.units import is_reciprocal, length_nm, names_a_unit
+from temlib.files.units import is_harmless, is_reciprocal, length_nm, names_a_unit
 
 NANOMETRES = {
     1e9: ["m", "metre", "meters"],
@@ -110,3 +110,15 @@ def test_any_text_beside_any_number_is_a_length_of_a_microscope_or_none(value, u
     length = length_nm(value, unit)
     assert length is None or 1e-4 < length < 1e4
     assert not (is_reciprocal(unit) and length is not None)
+
+
+@pytest.mark.parametrize(
+    "unit", ["9**9**9**9", "9 ^ 9 ^ 9", "9_^_9", "9⁹⁹⁹⁹⁹⁹⁹", "(9)**9", "[9]^9", "m^9^9^9", "m" * 999]
+)
+def test_a_unit_that_is_a_calculation_is_not_given_to_a_library(unit):
+    assert not is_harmless(unit)
+
+
+@pytest.mark.parametrize("unit", ["", "nm", "[n_m]", "1/nm", "nm^-1", "Å⁻¹", "m^2*s^-1", "deg", None])
+def test_units_of_instruments_are(unit):
+    assert is_harmless(unit)

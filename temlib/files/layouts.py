@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import h5py
 import psutil
 
 from temlib.errors import MicrographError
+from temlib.files.json_files import parse_json
 from temlib.files.nexus import detectors_in, text
+from temlib.files.units import is_harmless
 
-__all__ = ["check_tree", "is_velox", "reader_of"]
+__all__ = ["check_tree", "check_velox", "is_velox", "reader_of"]
 
 _MOST_PATHS = 10**5
+_MOST_PIECES = 10**6
+_MOST_METADATA = 2**26  # bytes
 
 
 def reader_of(path: str | os.PathLike) -> str:
@@ -46,14 +51,34 @@ def is_velox(path: str | os.PathLike) -> bool:
         return isinstance(file.get("Data/Image"), h5py.Group) and "Version" in file
 
 
+def check_velox(path: str | os.PathLike) -> None:
+    """Refuse images of Velox that its reader would never come to the end of.
+
+    Raises
+    ------
+    MicrographError
+        When an image is in very many pieces, its metadata are no JSON or too long, or its unit is none.
+    """
+    path = Path(path)
+    with h5py.File(path) as file:
+        for name, group in file["Data/Image"].items():
+            image, metadata = group["Data"], group["Metadata"]
+            if _pieces(image) > _MOST_PIECES or metadata.nbytes > _MOST_METADATA:
+                raise MicrographError(f"{path.name}: its image {name} declares more than it can hold; copy it again")
+            said = parse_json(metadata[:, 0].tobytes().rstrip(b"\0"), _MOST_METADATA)
+            units = [value for key, value in said.get("BinaryResult", {}).items() if "Unit" in key]
+            if not all(map(is_harmless, units)):
+                raise MicrographError(f"{path.name}: its image {name} has a unit that is none; save it anew")
+
+
 def check_tree(path: str | os.PathLike) -> None:
     """Refuse what readers that follow every link, and read every axis, would never come to the end of.
 
     Raises
     ------
     MicrographError
-        When groups are linked in circles or so often that they have very many names, or when a
-        list is larger than the memory that is free.
+        When groups are linked in circles or so often that they have very many names, when a list
+        is larger than the memory that is free, or a unit is a calculation.
     """
     path = Path(path)
     with h5py.File(path) as file:
@@ -68,12 +93,12 @@ class _Tree:
     def __init__(self) -> None:
         self.paths: dict[tuple[int, int], int] = {}  # names that lead through a group; 0 while it is looked at
         self.free = psutil.virtual_memory().available
-        self.too_large = ""
+        self.flaw = ""
 
     def flaw_of(self, group: h5py.Group) -> str:
         if self._count(group) > _MOST_PATHS:
             return "its groups are linked in circles, or very often"
-        return self.too_large and f"{self.too_large} is larger than the memory that is free"
+        return self.flaw
 
     def _count(self, group: h5py.Group) -> int:
         info = h5py.h5o.get_info(group.id)
@@ -85,7 +110,18 @@ class _Tree:
             item = group.get(name)
             if isinstance(item, h5py.Group):
                 total += self._count(item)
-            elif isinstance(item, h5py.Dataset) and item.ndim == 1 and item.nbytes > self.free:
-                self.too_large = item.name
+            elif isinstance(item, h5py.Dataset):
+                self._look_at(item)
         self.paths[place] = min(total, _MOST_PATHS + 1)
         return self.paths[place]
+
+    def _look_at(self, array: h5py.Dataset) -> None:
+        if array.ndim == 1 and array.nbytes > self.free:
+            self.flaw = f"{array.name} is larger than the memory that is free"
+        if not is_harmless(text(array.attrs.get("units", ""))):
+            self.flaw = f"{array.name} has a unit that is none"
+
+
+def _pieces(array: h5py.Dataset) -> int:
+    chunks = array.chunks or array.shape
+    return math.prod(-(-size // chunk) for size, chunk in zip(array.shape, chunks, strict=True) if chunk)

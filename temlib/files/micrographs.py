@@ -20,7 +20,7 @@ from temlib.files.contents import Axis, Contents, in_memory, left_in_file, warn
 from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.reading import read_signals
 from temlib.files.scale_bar import look_for_scale_bar
-from temlib.files.units import is_reciprocal, length_nm, why_unknown
+from temlib.files.units import is_harmless, is_reciprocal, length_nm, why_unknown
 from temlib.writing import reserve, write_atomically
 
 if TYPE_CHECKING:
@@ -305,7 +305,8 @@ def _described(path: Path, axis: Axis) -> dict[str, Any]:
     numbers = (
         {"scale": axis.scale or 1.0, "offset": axis.offset} if np.isfinite([axis.scale, axis.offset]).all() else {}
     )
-    return {key: word for key, word in (("name", axis.name), ("units", axis.units)) if word} | numbers
+    units = axis.units if is_harmless(axis.units) else ""
+    return {key: word for key, word in (("name", axis.name), ("units", units)) if word} | numbers
 
 
 def _is_said(value: Any) -> bool:

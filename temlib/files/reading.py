@@ -24,7 +24,7 @@ from temlib.files import nexus
 from temlib.files.contents import Contents, from_dictionary
 from temlib.files.hdf5 import check_hdf5, is_hdf5
 from temlib.files.hyperspy_files import read_hspy, read_zspy
-from temlib.files.layouts import check_tree, is_velox, reader_of
+from temlib.files.layouts import check_tree, check_velox, is_velox, reader_of
 from temlib.files.mrc import read_mrc
 from temlib.files.pictures import PICTURES, read_pictures
 
@@ -138,8 +138,9 @@ def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:
 def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
     if module in _WALKERS:
         check_tree(path)
+    reader = import_module(f"rsciio.{module}")  # sets its own loggers when it comes
     with _quiet():
-        return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=True)
+        return reader.file_reader(os.fspath(path), lazy=True)
 
 
 def _read_emd(path: Path) -> list[dict[str, Any]]:
@@ -148,6 +149,7 @@ def _read_emd(path: Path) -> list[dict[str, Any]]:
 
     if not is_velox(path):
         return _from_rosetta("emd", path)
+    check_velox(path)
     reader = FeiEMDReader(lazy=True, select_type="images")
     with _quiet(), suppress(ModuleNotFoundError):  # `sparse`, which it asks for after the images, for spectra
         reader.read_file(h5py.File(path))

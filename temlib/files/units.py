@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Any
 
-__all__ = ["is_reciprocal", "length_nm", "names_a_unit", "why_unknown"]
+__all__ = ["is_harmless", "is_reciprocal", "length_nm", "names_a_unit", "why_unknown"]
 
 _PREFIXES = {"": 1e9, "centi": 1e7, "milli": 1e6, "micro": 1e3, "nano": 1.0, "pico": 1e-3}
 _LENGTHS = {  # in nm, as `_plain` spells them: its micro sign is the Greek mu
@@ -28,6 +28,8 @@ _SMALLEST_PIXEL_NM, _LARGEST_PIXEL_NM = 1e-4, 1e4
 
 _ANGLE = re.compile(r"°|([mμu]|milli|micro)?(rad|rads|radians?)|deg|degs|degrees?")
 _PER = re.compile(r"(1|[ckq]|rad|cyc|cycles?|lp|2?\W?(pi|π))?/.+|.+[\^*({]*-[12][)}]*")
+_POWER_OF_NUMBER = re.compile(r"[\d)\]](\*\*|\^|[⁰¹²³⁴-⁹⁻])")
+_LONGEST = 80  # characters
 _INVERSE = re.compile(r"(inverse|inv|reciprocal|per)\W?(?P<of>.+)")
 
 
@@ -84,8 +86,14 @@ def names_a_unit(unit: Any) -> bool:
     return _plain(unit) not in _NONE
 
 
+def is_harmless(unit: Any) -> bool:
+    """Say whether a library that calculates with units may be given one: pint would compute 9**9**9 to its end."""
+    text = re.sub(r"[\s_]", "", str(unit))
+    return len(text) <= _LONGEST and not _POWER_OF_NUMBER.search(text)
+
+
 def _plain(unit: Any) -> str:
     """Write a unit in one way: small letters, plain digits, no blanks and underscores, one micro and minus."""
-    text = unicodedata.normalize("NFKC", str(unit).replace("Â", "")[:80])  # UTF-8 that was read as Latin-1
+    text = unicodedata.normalize("NFKC", str(unit).replace("Â", "")[:_LONGEST])  # UTF-8 that was read as Latin-1
     text = re.sub(r"[\s_\0]", "", text).casefold().translate({0x2212: "-", 0x2013: "-", 0x2010: "-"})
     return re.sub(r"(?<=[a-zμå])/(px|pix|pixels?)$", "", text)

@@ -145,6 +145,26 @@ def test_a_reader_can_be_named(formats):
     assert "cannot be read" in refusal(file, reader="Nonsense")
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_reader_that_leaves_nothing_in_the_file_is_asked_for_all(tmp_path, monkeypatch, lazy):
+    """RosettaSciIO's reader for Delmic refuses to be lazy."""
+    image = np.arange(48.0).reshape(6, 8)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["Acquisition0/ImageData/Image"] = image[None, None, None]
+
+    def file_reader(path, lazy):
+        assert lazy is False
+        return [{"data": image[None], "axes": [{"size": n, "scale": 1e-9, "units": "m"} for n in (1, 6, 8)]}]
+
+    monkeypatch.setattr("rsciio.delmic.file_reader", file_reader)
+    found = temlib.load_micrograph(tmp_path / "a.h5", reader="Delmic", lazy=lazy)
+    assert found._lazy is lazy
+    assert np.array_equal(np.asarray(found.data), image)
+    assert temlib.pixel_size_of(found) == pytest.approx((1, 1))
+    monkeypatch.setattr("temlib.files.memory.virtual_memory", lambda: type("", (), {"available": 100}))
+    assert "are free; read what you need" in refusal(tmp_path / "a.h5", reader="Delmic", lazy=lazy)
+
+
 def test_a_single_image_is_taken_before_a_stack_and_the_larger_one_first(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for shape in ((5, 40, 40), (8, 9), (20, 30)):

@@ -359,3 +359,17 @@ def said(group, word, other):
 def claimed(group, name, shape, chunks):
     del group[name]
     group.create_dataset(name, shape, "u1", chunks=chunks)[0, 0] = 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_detectors_mask_and_times_that_claim_much_are_not_read(tmp_path, lazy):
+    with h5py.File(tmp_path / "a.nxs", "w") as file:
+        detector = file.create_group("entry/instrument/detector")
+        detector.attrs["NX_class"] = "NXdetector"
+        detector["data"] = np.zeros((2, *SHAPE), np.uint16)
+        detector.create_dataset("count_time", (10**12,), "f8", chunks=(10**5,))[0] = 1
+    (axis,) = temlib.load_micrograph(tmp_path / "a.nxs", lazy=lazy).axes_manager.navigation_axes
+    assert axis.name == "frame"
+    with h5py.File(tmp_path / "a.nxs", "a") as file:
+        file["entry/instrument/detector"].create_dataset("pixel_mask", (10**6, 10**6), "u4", chunks=(100, 100))
+    assert "its pixel mask has shape (1000000, 1000000)" in refusal(tmp_path / "a.nxs", lazy=lazy)

@@ -11,6 +11,7 @@ import psutil
 
 from temlib.errors import MicrographError
 from temlib.files.json_files import parse_json
+from temlib.files.memory import check_memory
 from temlib.files.nexus import detectors_in, text
 from temlib.files.units import is_harmless
 
@@ -71,8 +72,15 @@ def check_velox(path: str | os.PathLike) -> None:
                 raise MicrographError(f"{path.name}: its image {name} has a unit that is none; save it anew")
 
 
-def check_tree(path: str | os.PathLike) -> None:
+def check_tree(path: str | os.PathLike, whole: bool = False) -> None:
     """Refuse what readers that follow every link, and read every axis, would never come to the end of.
+
+    Parameters
+    ----------
+    path : path
+        HDF5.
+    whole : bool
+        Whether the reader takes all arrays into memory at once.
 
     Raises
     ------
@@ -82,7 +90,10 @@ def check_tree(path: str | os.PathLike) -> None:
     """
     path = Path(path)
     with h5py.File(path) as file:
-        flaw = _Tree().flaw_of(file)
+        tree = _Tree()
+        flaw = tree.flaw_of(file)
+        if not flaw and whole:
+            check_memory(path.name, tree.bytes, "read what you need of it with another program")
     if flaw:
         raise MicrographError(f"{path.name}: {flaw}; save what you need of it anew")
 
@@ -93,6 +104,7 @@ class _Tree:
     def __init__(self) -> None:
         self.paths: dict[tuple[int, int], int] = {}  # names that lead through a group; 0 while it is looked at
         self.free = psutil.virtual_memory().available
+        self.bytes = 0
         self.flaw = ""
 
     def flaw_of(self, group: h5py.Group) -> str:
@@ -116,6 +128,7 @@ class _Tree:
         return self.paths[place]
 
     def _look_at(self, array: h5py.Dataset) -> None:
+        self.bytes += array.nbytes
         if array.ndim == 1 and array.nbytes > self.free:
             self.flaw = f"{array.name} is larger than the memory that is free"
         if not is_harmless(text(array.attrs.get("units", ""))):

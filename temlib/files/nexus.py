@@ -40,6 +40,7 @@ _SECONDS = {
     **dict.fromkeys(("us", "µs", "μs", "microsecond", "microseconds"), 1e-6),
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
 }
+_MOST_TIMES = 10**7  # of frames, where a file states one for each
 _BLOCK = BLOCK
 
 
@@ -205,17 +206,16 @@ def _bad_pixels(path: Path, detector: h5py.Group, shape: Sequence[int]) -> np.nd
     mask = next((detector[key] for key in _MASKS if key in detector), None)
     if mask is None:
         return np.zeros(shape, bool)
-    array = np.asarray(mask[()])
-    array = array[0] if array.ndim == 3 and len(array) else array  # some write one for each frame, all the same
-    if array.shape != tuple(shape) or array.dtype.kind not in "biu":
-        _refuse(path, f"its pixel mask has shape {array.shape}, its frames {tuple(shape)}")
+    if mask.ndim not in (2, 3) or mask.shape[-2:] != tuple(shape) or mask.dtype.kind not in "biu" or not mask.size:
+        _refuse(path, f"its pixel mask has shape {mask.shape}, its frames {tuple(shape)}")
+    array = mask[0] if mask.ndim == 3 else mask[()]  # some write one for each frame, all the same
     return (array.astype(np.int64) & _REJECTED) != 0
 
 
 def _frame_time(detector: h5py.Group) -> float | None:
     """Give the time from frame to frame [s]; None where the file does not say it."""
     stated = next((detector[key] for key in _FRAME_TIMES if key in detector), None)
-    if stated is None or stated.dtype.kind not in "iuf" or not stated.size:
+    if stated is None or stated.dtype.kind not in "iuf" or not 0 < stated.size <= _MOST_TIMES:
         return None
     unit = text(stated.attrs.get("units", "ms" if stated.name.endswith("shutter_time") else "s"))
     seconds = float(np.median(stated[()])) * _SECONDS.get(unit.strip().lower(), np.nan)

@@ -137,10 +137,10 @@ def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:
 
 def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
     if module in _WALKERS:
-        check_tree(path)
+        check_tree(path, whole=module in _AT_ONCE)
     reader = import_module(f"rsciio.{module}")  # sets its own loggers when it comes
     with _quiet():
-        return reader.file_reader(os.fspath(path), lazy=True)
+        return reader.file_reader(os.fspath(path), lazy=module not in _AT_ONCE)
 
 
 def _read_emd(path: Path) -> list[dict[str, Any]]:
@@ -159,6 +159,7 @@ def _read_emd(path: Path) -> list[dict[str, Any]]:
 # None of these unpickles or evaluates what a file says; RosettaSciIO's reader of netCDF, say, does.
 _ROSETTA = ("digitalmicrograph", "tia", "nexus", "delmic", "usid")
 _WALKERS = ("emd", "nexus", "delmic", "usid")
+_AT_ONCE = ("delmic",)  # leaves nothing in the file
 _OWN: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
     "emd": _read_emd,
     "mrc": read_mrc,

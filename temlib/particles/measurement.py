@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects
 from skimage.segmentation import relabel_sequential, watershed
 
 from temlib.files.micrographs import as_array, pixel_size_of
@@ -130,9 +130,7 @@ def measure_particles(
     beyond = table[["bottom_px", "right_px"]].to_numpy() == array.shape
     table["touches_edge"] = (table[["top_px", "left_px"]] == 0).any(axis=1) | beyond.any(axis=1)
     if marks is not None:
-        table["touches_edge"] |= np.isin(
-            table["particle"], array[ndimage.binary_dilation(_like(array, marks, "marks"))]
-        )
+        table["touches_edge"] |= np.isin(table["particle"], array[binary_dilation(_like(array, marks, "marks"))])
     table[[*FRAME_COLUMNS]] = array.shape
     if size is not None:
         table[[*PIXEL_COLUMNS]] = size

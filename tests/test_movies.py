@@ -22,7 +22,7 @@ import temlib
 from temlib import cli
 from temlib.errors import OutputError
 from temlib.files.micrographs import micrograph
-from temlib.jobs import movies
+from temlib.jobs import movie_results, movies
 from temlib.jobs.records import alone
 from temlib.jobs.results import results_in
 from temlib.network import unet
@@ -305,14 +305,14 @@ def test_a_result_is_no_micrograph(movie, whole):
 
 def test_a_full_disk_names_the_file_and_ends_the_run(movie, segmenter, whole, tmp_path, monkeypatch):
     out, segmented = tmp_path / "mask.zspy", []
-    array, of_frames = movies._array, Segmenter.of_frames
+    array, of_frames = movie_results._array, Segmenter.of_frames
 
     class Full:
         def __setitem__(self, part, frames):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(movies, "_array", lambda path: Full() if len(segmented) > 1 else array(path))
+        patch.setattr(movie_results, "_array", lambda path: Full() if len(segmented) > 1 else array(path))
         patch.setattr(Segmenter, "of_frames", lambda self, *given: segmented.append(1) or of_frames(self, *given))
         with pytest.raises(OutputError, match=r"mask\.zspy: cannot be written \(No space left on device\); free some"):
             segment(movie, out, segmenter)

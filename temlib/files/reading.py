@@ -142,6 +142,15 @@ def _from_rosetta(module: str, path: Path) -> list[dict[str, Any]]:
         return import_module(f"rsciio.{module}").file_reader(os.fspath(path), lazy=True)
 
 
+def _read_tia(path: Path) -> list[dict[str, Any]]:
+    """Read FEI's series; RosettaSciIO looks for those of an ``.emi`` by a pattern, in which its name means itself."""
+    stem = os.fspath(path.with_suffix(""))
+    if path.suffix.lower() != ".emi" or escape(stem) == stem:
+        return _from_rosetta("tia", path)
+    series = sorted(path.parent.glob(f"{escape(path.stem)}_[0-9].ser"))
+    return [each for part in series for each in _from_rosetta("tia", part)]
+
+
 def _read_emd(path: Path) -> list[dict[str, Any]]:
     """Read an EMD file; of Velox's the images alone, for RosettaSciIO reads no image where spectra fail."""
     from rsciio.emd._emd_velox import FeiEMDReader
@@ -155,9 +164,10 @@ def _read_emd(path: Path) -> list[dict[str, Any]]:
 
 
 # None of these unpickles or evaluates what a file says; RosettaSciIO's reader of netCDF, say, does.
-_ROSETTA = ("digitalmicrograph", "tia", "nexus", "delmic", "usid")
+_ROSETTA = ("digitalmicrograph", "nexus", "delmic", "usid")
 _WALKERS = ("emd", "nexus", "delmic", "usid")
 _OWN: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
+    "tia": _read_tia,
     "emd": _read_emd,
     "mrc": read_mrc,
     "hspy": read_hspy,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -88,7 +90,22 @@ def _local(distributed: Any, stack: ExitStack, workers: int) -> Any:
     options = {"n_workers": workers, "threads_per_worker": cores, "dashboard_address": ":0"}
     options |= {"silence_logs": logging.ERROR, "resources": _ONE_CHUNK}  # its threads are the network's
     stack.enter_context(without_current_folder())  # also for a worker that is started anew
-    return stack.enter_context(distributed.LocalCluster(**options))
+    with _deaf_to_ctrl_c():
+        cluster = distributed.LocalCluster(**options)
+    return stack.enter_context(cluster)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that Ctrl-C in the terminal does not reach: this one ends them, without their words."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _import_distributed() -> Any:

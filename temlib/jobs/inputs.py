@@ -190,7 +190,7 @@ def _series(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _header_of(file: Path) -> tuple[Path, str] | None:
-    series = re.fullmatch(r"(.+)_\d+\.ser", file.name.lower())
+    series = re.fullmatch(r"(.+)_\d\.ser", file.name.lower())
     return (file.parent, series[1]) if series else None
 
 

@@ -1,40 +1,28 @@
-"""Movies: a file of very many frames segmented chunk by chunk, here or on a cluster, and resumed after a crash.
-
-Until all is done the result lies in a hidden folder beside where it will be, ``.NAME.zspy.partial``:
-``settings.json``, what the result depends on, under temlib's mark; ``result.zspy``, laid out at full
-size; and ``done/``, a small file for each chunk, written after the chunk itself. Every file is written
-under a temporary name and renamed, so that a process killed at any point leaves whole files only. Then
-the result is renamed, and the folder goes. A folder, or a link, of that name without the mark is not
-touched (:mod:`temlib.jobs.records`).
-"""
+"""Movies: a file of very many frames segmented chunk by chunk, here or on a cluster, and resumed after a crash."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temlib.errors import MicrographError, OutputError, RunError, TemlibError, one_line
-from temlib.files.json_files import read_json
+from temlib.errors import MicrographError, OutputError, RunError, one_line
 from temlib.files.micrographs import load_micrograph
-from temlib.files.stacks import like, whole_frames
+from temlib.files.stacks import whole_frames
 from temlib.jobs.chunks import results_of
-from temlib.jobs.records import MARK, Record, alone
+from temlib.jobs.movie_results import SUFFIX, MovieResult
+from temlib.jobs.records import alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
-from temlib.writing import is_temporary, remove_leftovers, write_table, write_text, writing_to
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -44,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Movie", "segment_movie"]
 
 _PIXELS = 2**23  # in a chunk, where those of the file are smaller: 32 frames of 512 x 512
-_SUFFIX = ".zspy"
-_KIND = "a movie's result under way, 1"
 _SAMPLED = 16  # chunks of its file by which a movie is known again
 
 
@@ -129,6 +115,9 @@ def segment_movie(
     *,
     what: str = "mask",
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
@@ -154,6 +143,8 @@ def segment_movie(
         What to write of each frame.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
     scheduler : str, optional
@@ -189,12 +180,14 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
+    movie = Movie.of(path, pixel_size_nm, chunk)
     try:
-        scales = segmenter.scales_for(movie.open(), scale)
+        told = segmenter.looking_for(diameter_nm, diameter_px, contrast).on(movie.open())
+        scales = told.scales_for(movie.open(), scale)
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
-    job = _Job(movie, str(out.absolute()), what, tuple(scales))
+    job = _Job(movie, MovieResult(str(out.absolute()), what), tuple(scales), told.sought)
+    parcel = told.parcel()
     with alone(out.parent, out.name):
         before = job.begin(parcel.key, overwrite)
         missing = [chunk for chunk in range(len(movie)) if chunk not in before]
@@ -208,8 +201,8 @@ def _check_wishes(path: Path, out: Path, what: str, workers: int, overwrite: boo
         raise RunError(f"what={what!r} is not written; choose from {', '.join(RESULTS)}")
     if workers < 1:
         raise RunError(f"workers={workers} must be at least 1")
-    if out.suffix != _SUFFIX:
-        raise RunError(f"{out}: a movie's result is written under a name that ends in {_SUFFIX}")
+    if out.suffix != SUFFIX:
+        raise RunError(f"{out}: a movie's result is written under a name that ends in {SUFFIX}")
     if os.path.realpath(out) == os.path.realpath(path):
         raise RunError(f"{out}: is the movie itself; name another file to write")
     if os.path.lexists(out) and not overwrite:
@@ -237,120 +230,44 @@ class _Job:
     """What a worker needs to know to do a chunk, the network apart."""
 
     movie: Movie
-    out: str
-    what: str
+    result: MovieResult
     scales: tuple[float, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the result lies until it is done."""
-        return Path(self.out).with_name(f".{Path(self.out).name}.partial")
-
-    @property
-    def result(self) -> Path:
-        return self.folder / f"result{_SUFFIX}"
-
-    @property
-    def table(self) -> Path:
-        return Path(self.out).with_suffix(".csv")
-
-    def done(self, chunk: int) -> Path:
-        return self.folder / "done" / f"{chunk}.json"
+    sought: Sought
 
     def begin(self, key: str, overwrite: bool) -> set[int]:
-        """Lay the result out, or find what an earlier run did; give the chunks that are done."""
-        record = _record_of(self.folder)
-        described = asdict(self) | {"segmenter": key, "version": version("temlib")}
-        settings = json.loads(json.dumps({k: v for k, v in described.items() if k != "out"}))
-        kept = {k: v for k, v in (record.content or {}).items() if k != MARK}
-        if kept and kept != settings and self.result.exists() and not overwrite:
-            raise RunError(
-                f"{self.folder}: holds what is left of a run with another movie, network or settings; "
-                "delete it, or pass overwrite=True (--overwrite)"
-            )
-        if kept != settings or not self.result.exists():  # another run's, or killed before it began or after it ended
-            if not kept and os.path.lexists(self.table) and not overwrite:
-                raise RunError(f"{self.table}: exists already; pass overwrite=True (--overwrite) to replace it")
-            _remove(self.folder)
-            with writing_to(self.out):
-                record.write(settings)
-                (self.folder / "done").mkdir()
-                _lay_out(self)
-        remove_leftovers(self.folder)
-        return {int(path.stem) for path in (self.folder / "done").glob("[0-9]*.json")}
+        """Make the result ready to be written into, as the network of that key does; give the chunks that are done."""
+        depends_on = {"movie": asdict(self.movie), "what": self.result.what, "scales": self.scales, "segmenter": key}
+        depends_on |= {"sought": asdict(self.sought)}
+        first = self.movie.open().inav[: self.movie.frames]
+        return self.result.begin(depends_on | {"version": version("temlib")}, first, self.movie.shape[0], overwrite)
 
     def segment(self, chunk: int, parcel: Parcel) -> int:
-        """Segment a chunk, write it, and then write that it is done."""
+        """Segment a chunk and write it."""
         part = self.movie.part(chunk)
         frames = whole_frames(self.movie.open())[part].compute(scheduler="synchronous")
         notes = [_flaw_of(frame) for frame in frames]
         result, expected = self._segmented(frames, notes, parcel.open())
-        covered = (result if self.what == "probability" else result > 0).mean(axis=(1, 2), dtype=float)
-        with writing_to(self.out):
-            _array(self.result)[part] = result
-            content = {"covered": covered.tolist(), "expected_iou": expected, "note": notes}
-            write_text(self.done(chunk), json.dumps(content))
+        covered = (result if self.result.what == "probability" else result > 0).mean(axis=(1, 2), dtype=float)
+        self.result.write(chunk, part, result, {"covered": covered.tolist(), "expected_iou": expected, "note": notes})
         return chunk
 
     def _segmented(self, frames: np.ndarray, notes: list[str], segmenter: Segmenter) -> tuple[np.ndarray, list]:
         """Give the result of each frame, nothing of one that shows nothing, and the IoU to expect of it."""
+        what = self.result.what
         good = [number for number, note in enumerate(notes) if not note]
-        result = np.zeros(frames.shape, RESULTS[self.what])
+        result = np.zeros(frames.shape, RESULTS[what])
         expected: list[float | None] = [None] * len(frames)
         if good:
-            given, _ = segmenter.of_frames(
-                frames[good], "probability" if self.what == "mask" else self.what, self.scales
-            )
-            result[good] = given > segmenter.threshold if self.what == "mask" else given
+            given, _ = segmenter.of_frames(frames[good], "probability" if what == "mask" else what, self.scales)
+            result[good] = given > segmenter.threshold if what == "mask" else given
             for number, frame in zip(good, given, strict=True):
-                expected[number] = None if self.what == "particles" else segmenter.expected_iou(frame)
+                expected[number] = None if what == "particles" else segmenter.expected_iou(frame)
         return result, expected
 
     def finish(self, before: set[int]) -> pd.DataFrame:
-        """Write the table, and give the result its name."""
-        import pandas as pd
-
-        rows = []
-        for chunk in range(len(self.movie)):
-            part = self.movie.part(chunk)
-            columns = read_json(self.done(chunk), error=RunError)
-            frames = range(part.start, part.stop)
-            if any(not isinstance(column, list) or len(column) != len(frames) for column in columns.values()):
-                raise RunError(f"{self.done(chunk)}: is not of this movie; delete it, and run again")
-            rows.append(pd.DataFrame({"frame": frames, **columns, "new": chunk not in before}))
-        table = pd.concat(rows, ignore_index=True)
-        write_table(self.table, table.drop(columns="new"))
-        with writing_to(self.out):
-            if os.path.lexists(self.out):
-                os.replace(self.out, self.folder / "replaced")
-            os.replace(self.result, self.out)
-        _remove(self.folder)
-        return table
-
-
-def _record_of(folder: Path) -> Record:
-    """Look at the record of a folder in which a result is made, if that is temlib's."""
-    record = Record(folder / "settings.json", _KIND)
-    mine = folder.is_dir() and not folder.is_symlink() and (record.content or all(map(is_temporary, folder.iterdir())))
-    if os.path.lexists(folder) and not mine:
-        raise RunError(
-            f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out another name"
-        )
-    return record
-
-
-def _remove(folder: Path) -> None:
-    """Remove what temlib made in a folder, its mark last, and the folder when nothing else is in it."""
-    for name in (f"result{_SUFFIX}", f"new{_SUFFIX}", "replaced", "done", "settings.json"):
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    if folder.exists():
-        remove_leftovers(folder)
-        with suppress(OSError):
-            folder.rmdir()
+        """Give the result its name, and a row for each frame."""
+        table = self.result.finish([self.movie.part(chunk) for chunk in range(len(self.movie))])
+        return table.assign(new=~(table["frame"] // self.movie.frames).isin(before))
 
 
 def _sample(data: da.Array) -> str:
@@ -370,32 +287,3 @@ def _flaw_of(frame: np.ndarray) -> str:
     if not finite.size:
         return "no finite pixel"
     return f"all pixels are {finite[0]:g}" if (finite == finite[0]).all() else ""
-
-
-def _lay_out(job: _Job) -> None:
-    """Write a result of full size that holds no chunk yet: one of the first chunk, made longer."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise TemlibError("there is no zarr to write a .zspy with: pip install 'temlib[cluster]'") from error
-    import dask.array
-
-    movie, path = job.movie, job.folder / f"new{_SUFFIX}"
-    first = movie.open().inav[: movie.frames]
-    nothing = dask.array.zeros(first.data.shape, dtype=RESULTS[job.what], chunks=first.data.shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # zarr on its own next version
-        like(first, nothing, job.what).save(path, chunks=first.data.shape, show_progressbar=False)
-    (group,) = zarr.open_group(str(path))["Experiments"].groups()
-    group[1]["data"].resize(movie.shape)
-    group[1]["axis-0"].attrs["size"] = movie.shape[0]
-    zarr.open_group(str(path)).attrs[MARK] = {"what": job.what, "movie": movie.path, "sample": movie.sample}
-    zarr.consolidate_metadata(str(path))
-    os.replace(path, job.result)
-
-
-def _array(path: Path) -> Any:
-    import zarr
-
-    (group,) = zarr.open_group(str(path), mode="r+")["Experiments"].groups()
-    return group[1]["data"]

@@ -102,6 +102,11 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    segment.add_argument(
+        "--no-scale-bar",
+        action="store_true",
+        help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
+    )
     segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument(
         "--overwrite",
@@ -167,7 +172,7 @@ def _segment(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    done = segment_files(inputs.files, options.out, segmenter, **settings)
+    done = segment_files(inputs.files, options.out, segmenter, scale_bar=not options.no_scale_bar, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
     doubtful = [

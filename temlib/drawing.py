@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib_scalebar.scalebar import ScaleBar
 
+from temlib.errors import readable
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.palette import COLOURS
@@ -50,7 +52,7 @@ def show_micrograph(
     masks: dict[str, Any] | None = None,
     fill: bool = False,
 ) -> None:
-    """Draw a micrograph with its scale bar and the outlines of masks.
+    """Draw a micrograph in its true proportions, with its scale bar and the outlines of masks.
 
     Parameters
     ----------
@@ -65,12 +67,13 @@ def show_micrograph(
     fill : bool
         Fill the masks as well.
     """
-    axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased")
+    size = pixel_size_of(image)
+    proportions = 1.0 if size is None else size[0] / size[1]
+    axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased", aspect=proportions)
     for kind, mask in (masks or {}).items():
         _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
-    axes.set_title(title, fontsize=FONT_PT, parse_math=False)
+    axes.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
-    size = pixel_size_of(image)
     if size is None:
         axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=SMALL_PT, transform=axes.transAxes)
     else:
@@ -132,7 +135,7 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
     for ax, (title, picture) in zip(axes.flat, steps.items(), strict=False):
         low, high = np.percentile(picture, [0.1, 99.9])
         drawn = ax.imshow(picture, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
-        ax.set_title(title, fontsize=FONT_PT)
+        ax.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
         figure.colorbar(drawn, ax=ax, shrink=0.75).ax.tick_params(labelsize=SMALL_PT)
         ax.add_artist(scale_bar(pixel_size_nm))
     return figure
@@ -141,8 +144,10 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
 def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:
     """Write a figure as png and pdf; the same figure gives the same bytes."""
     folder = Path(folder)
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
-        write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a title in letters that the font does not have
+        for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None, "Producer": None})):
+            write_atomically(folder / f"{name}{suffix}", partial(figure.savefig, dpi=_SAVED_DPI, metadata=metadata))
 
 
 def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
@@ -156,12 +161,18 @@ def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
                 break
             legend.remove()
     if caption:
-        figure.suptitle(caption, fontsize=SMALL_PT, color="0.35")
+        figure.suptitle(readable(caption), fontsize=SMALL_PT, color="0.35", parse_math=False)
 
 
 def scale_bar(pixel_size_nm: float) -> ScaleBar:
-    """Give a scale bar in the style of all pictures."""
-    style = {"location": "lower right", "box_alpha": 0.8, "scale_loc": "top", "width_fraction": 0.02}
+    """Give a scale bar in the style of all pictures, along x, for pixels of this width."""
+    style = {
+        "rotation": "horizontal-only",
+        "location": "lower right",
+        "box_alpha": 0.8,
+        "scale_loc": "top",
+        "width_fraction": 0.02,
+    }
     return ScaleBar(pixel_size_nm, "nm", font_properties={"size": FONT_PT}, **style)
 
 
@@ -169,6 +180,6 @@ def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:
     if fill:
         layer = np.zeros((*mask.shape, 4))
         layer[mask] = mpl.colors.to_rgba(colour, 0.35)
-        axes.imshow(layer, interpolation="nearest")
+        axes.imshow(layer, interpolation="nearest", aspect=axes.get_aspect())
     if mask.any() and not mask.all():
         axes.contour(mask, [0.5], colors=[colour], linewidths=0.8)

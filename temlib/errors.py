@@ -15,8 +15,14 @@ __all__ = [
 ]
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # names may hold them: they end lines, steer terminals
+
+
 class TemlibError(ValueError):
     """Say in one line what is wrong with the given input and what to do about it."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_CONTROL.sub(" ", str(message)))
 
 
 class MicrographError(TemlibError):
@@ -45,7 +51,7 @@ class RunError(TemlibError):
 
 def one_line(error: BaseException, most: int = 160) -> str:
     """Give the message of any error in one line, of so many characters at the most; its type where it has none."""
-    return readable(" ".join(str(error).split())[:most]) or type(error).__name__
+    return readable(" ".join(_CONTROL.sub(" ", str(error)).split())[:most]) or type(error).__name__
 
 
 def readable(text: object) -> str:

@@ -1,5 +1,6 @@
 """Every file that we could get hold of: what is read from it, or why it is refused."""
 
+import json
 import re
 import warnings
 
@@ -89,6 +90,51 @@ def test_of_several_images_one_is_taken_by_a_rule_and_any_by_name(formats):
     assert not np.array_equal(named["BF"].data, first.data)
     assert "has no signal 'EELS'; it holds 4: 'HAADF'" in refusal(formats / SEVERAL, signal="EELS")
     assert "has no signal 4" in refusal(formats / SEVERAL, signal=4)
+
+
+def write_velox(path, images):
+    """Write images, a map of spectra and a stream of them, as Velox 11 does."""
+
+    def text(value):
+        return {"data": np.array([json.dumps(value).encode()], dtype=object), "dtype": h5py.string_dtype()}
+
+    said = {
+        "BinaryResult": {"PixelSize": {"width": "2e-10", "height": "2e-10"}, "PixelUnitX": "m", "DetectorIndex": "0"},
+        "Detectors": {"Detector-0": {"DetectorName": "HAADF"}},
+        "Scan": {"FrameTime": "1"},
+        "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1500000000"}},
+    }
+    raw = np.frombuffer(json.dumps(said).encode().ljust(1000, b"\0"), np.uint8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("Version", **text({"format": "Velox", "version": "11"}))
+        file.create_group("Data/SpectrumImage/of_the_map")
+        file["Data/SpectrumStream/of_the_map/Data"] = np.full((100, 1), 65535, np.uint16)
+        for title, data in images.items():
+            group, place = (
+                file.create_group(f"Data/Image/{title}0"),
+                f"SharedProperties/ImageSeriesDataReference/{title}",
+            )
+            group.create_dataset("Data", data=data, chunks=True)
+            group["Metadata"] = np.repeat(raw[:, None], data.shape[-1], axis=-1)
+            file.create_dataset(place, **text({"dataPath": f"/Data/Image/{title}0"}))
+            file.create_dataset(f"Displays/ImageDisplay/{title}", **text({"data": f"/{place}", "id": title}))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_of_an_image_and_maps_of_elements_the_image_is_the_micrograph(tmp_path, lazy):
+    rng = np.random.default_rng(0)
+    images = {
+        name: rng.integers(0, 99, (32, 40, frames)).astype("u2") for name, frames in (("Au", 1), ("HAADF", 3), ("O", 1))
+    }
+    write_velox(tmp_path / "a.emd", images)
+    with pytest.warns(
+        UserWarning, match=r"holds 3 images; took 'HAADF', pass signal= for another of 'Au', 'HAADF', 'O'"
+    ):
+        image = temlib.load_micrograph(tmp_path / "a.emd", lazy=lazy)
+    assert np.array_equal(np.asarray(image.data), images["HAADF"][..., 0])  # its first frame
+    assert temlib.pixel_size_of(image) == pytest.approx((0.2, 0.2))
+    gold = temlib.load_micrograph(tmp_path / "a.emd", signal="Au", lazy=lazy)
+    assert np.array_equal(np.asarray(gold.data), images["Au"][..., 0])
 
 
 def test_a_reader_can_be_named(formats):

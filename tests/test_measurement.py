@@ -11,6 +11,7 @@ from temlib.files.micrographs import micrograph
 from temlib.particles.measurement import SHAPE_GROUPS, cluster_shapes, measure_particles, shape_groups
 from temlib.synthetic import Scene
 from temlib.synthetic.shapes import SHAPES
+from temlib.writing import write_table
 from tests.conftest import disc
 
 TILE = 100
@@ -157,6 +158,22 @@ def test_particles_that_reach_the_frame_are_named():
     assert found.loc[5, ["centroid_y_px", "centroid_x_px"]].tolist() == [11, 11]
 
 
+def test_the_table_knows_its_frame_its_pixel_and_how_sure_each_particle_is(tmp_path):
+    labels = np.zeros((20, 30), int)
+    labels[2:5, 2:5], labels[10:14, 10:14] = 7, 3
+    found = measure_particles(labels, pixel_size_nm=(0.5, 0.25), confidence={3: 0.25, 7: 0.75, 9: 1.0})
+    assert found[["frame_height_px", "frame_width_px"]].to_numpy().tolist() == [[20, 30]] * 2
+    assert found[["pixel_height_nm", "pixel_width_nm"]].to_numpy().tolist() == [[0.5, 0.25]] * 2
+    assert found.set_index("particle")["confidence"].to_dict() == {3: 0.25, 7: 0.75}
+    write_table(tmp_path / "a.csv", found)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), found, rtol=1e-5, check_dtype=False)
+    plain = measure_particles(labels, confidence=[0.25, 0.75])
+    assert plain["confidence"].tolist() == [0.25, 0.75]
+    assert not {"pixel_height_nm", "pixel_width_nm"} & set(plain)
+    assert "confidence" not in measure_particles(labels)
+    assert measure_particles(0 * labels, confidence=[]).empty
+
+
 def test_contrast_is_that_to_the_film_beside_the_particle():
     labels = np.where(disc((100, 160), (50, 40), 20), 1, 0) + np.where(disc((100, 160), (50, 83), 20), 2, 0)
     image = np.select([labels == 1, labels == 2], [30, 50], 100 + np.arange(160) // 120 * 40.0)
@@ -238,6 +255,10 @@ def test_no_particle_makes_an_empty_table_with_the_same_columns():
         (np.eye(4, dtype=int), {"image": np.ones((4, 5))}, "image has shape"),
         (np.eye(4, dtype=int), {"probability": np.ones((3, 4))}, "probability has shape"),
         (np.eye(4, dtype=int), {"probability": np.full((4, 4), 255)}, r"probability lies in \[0, 1\]"),
+        (np.eye(4, dtype=int), {"confidence": {2: 0.5}}, "nothing of particle 1"),
+        (np.eye(4, dtype=int), {"confidence": [0.5, 0.5]}, "for 1 particles"),
+        (np.eye(4, dtype=int), {"confidence": [1.5]}, r"confidence lies in \[0, 1\]"),
+        (np.eye(4, dtype=int), {"confidence": [np.nan]}, r"confidence lies in \[0, 1\]"),
         (np.eye(4, dtype=int), {"pixel_size_nm": 0}, "pixel_size_nm=0 is no pixel size"),
         (np.eye(4, dtype=int), {"pixel_size_nm": (1, 2, 3)}, "is no pixel size"),
     ],

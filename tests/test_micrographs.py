@@ -145,6 +145,7 @@ images = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(images)
 def test_normalised_grey_levels_lie_in_range(image):
     if not np.isfinite(image).any():
@@ -157,6 +158,7 @@ def test_normalised_grey_levels_lie_in_range(image):
     assert np.all(np.abs(normal) <= 1)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.sampled_from([0.1, 1.0, 50.0]), st.sampled_from([-1000.0, 0.0, 300.0]))
 def test_normalisation_forgets_gain_and_offset(seed, gain, offset):
     image = np.random.default_rng(seed).normal(size=(16, 16))

@@ -353,3 +353,47 @@ def test_a_first_mask_that_does_not_fit_is_said_each_time(two, tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match=r"\(3, 4\)"):
             painter.show(1)
+
+
+def stroke(**harm):
+    return {"kind": "particle", "size": 3, "points": [[5, 5]]} | harm
+
+
+HARM = [
+    *({"strokes": [stroke(size=value)]} for value in (0, -1, float("nan"), 10**400, "3", True, None, [3])),
+    *({"strokes": [stroke(kind=value)]} for value in ("cell", None, 3, ["particle"], {})),
+    *({"strokes": [stroke(points=value)]} for value in ([], [[1]], [[1, 2, 3]], "far", [[[1, 1]]], None)),
+    *({"strokes": [stroke(points=[[value, 1]])]} for value in (float("nan"), float("inf"), 1e300, 10**400)),
+    *({"strokes": value} for value in ("none", [None], [[]], 3, {"kind": "particle"})),
+    *({"undone": [{"kind": "particle"}]}, {"mode": ["learn"]}, {"format": [2]}, {"sha256": None}),
+    *(
+        {"pixel_size_source": "scale bar", "pixel_size_nm": value}
+        for value in (None, 3, "ab", [0, 0], [-1, 1], [float("nan"), 1], [1], [1, 2, 3], [10**400, 1], {"y": 1})
+    ),
+]
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_record_that_nobody_painted_is_refused_in_one_line(harm, tmp_path):
+    image = np.random.default_rng(0).normal(size=(40, 60))
+    painter = temlib.LabelPainter(image, tmp_path)
+    painter.paint("particle", [[5, 5]])
+    path = painter.painting.path("_strokes.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | harm))
+    before = path.read_bytes()
+    with pytest.raises(MicrographError) as refused:
+        temlib.LabelPainter(image, tmp_path)
+    assert f"{path}: " in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == before
+
+
+def test_strokes_that_would_take_minutes_to_draw_are_refused(tmp_path):
+    image = np.random.default_rng(0).normal(size=(400, 600))
+    painter = temlib.LabelPainter(image, tmp_path)
+    painter.paint("particle", [[5, 5]])
+    path = painter.painting.path("_strokes.json")
+    to_and_fro = stroke(size=500, points=[[0, 0], [600, 400]] * 50_000)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"strokes": [to_and_fro]}))
+    with pytest.raises(MicrographError, match=r"strokes that cover more than 1e\+10 pixels"):
+        temlib.LabelPainter(image, tmp_path)

@@ -63,7 +63,11 @@ def test_axes_are_labelled_with_units_and_numbers_are_those_of_the_distribution(
     words = texts(figure)
     assert {"equivalent diameter [nm]", "number of particles", "circularity", "gold 7"} <= set(words)
     sizes = np.sqrt(4 * np.array([(labels == 10 * n).sum() for n in range(1, 7)]) * 0.25 / np.pi)
-    median, mean, spread = np.median(sizes), sizes.mean(), sizes.std(ddof=1)
+    weights = 1 / np.array([(59 - 2 * radius - 1) * (109 - 2 * radius - 1) for radius in RADII])
+    mean = np.average(sizes, weights=weights)
+    median, spread = distribution.median.value, distribution.standard_deviation.value
+    assert distribution.mean.value == pytest.approx(mean)
+    assert sizes.min() < np.median(sizes) < median < sizes.max(), "corrected for the frame"
     cells = statistics(figure)
     assert cells["equivalent diameter, by number"] == ["value [nm]", "95 % interval [nm]"]
     assert list(cells)[1:] == ["N", "median", "mean", "standard deviation", "d10", "d90"]
@@ -156,6 +160,64 @@ def test_page_and_record_are_saved_and_agree(image, labels, tmp_path):
         save_report(stem, image, labels, table)
     save_report(stem, image, labels, table, threshold=0.5, overwrite=True)
     assert [file.read_bytes() for file in files] == before
+
+
+def test_a_record_never_contradicts_itself(image, labels, tmp_path):
+    table = measure_particles(labels, image)
+    filtered = table[table["area_nm2"] > 25]
+    of_filtered = size_distribution(filtered)
+    for make in (report_figure, report_record):
+        with pytest.raises(temlib.MicrographError, match="is of 4 particles and the table has 6"):
+            make(image, labels, table, of_filtered)
+        with pytest.raises(temlib.MicrographError, match="pass the rows that were counted"):
+            make(image, labels, filtered.assign(equivalent_diameter_nm=9.0), of_filtered)
+    with pytest.raises(temlib.MicrographError, match="pass the rows that were counted"):
+        save_report(tmp_path / "a", image, labels, table, of_filtered)
+    assert not list(tmp_path.iterdir())
+    record = report_record(image, labels, filtered, of_filtered)
+    assert record["particles"] == {"found": 7, "counted": 4, "left_out": 3}
+    assert record["exclusions"] == ["not in the table (3 particles)", "touches the edge of the image"]
+
+
+def test_the_frame_is_corrected_for_and_page_and_record_say_so(image, labels):
+    table = measure_particles(labels, image)
+    record = report_record(image, labels, table)["size_distribution"]
+    assert (record["corrected_for_frame"], record["frames_px"]) == (True, [[60, 110]])
+    figure = report_figure(image, labels, table)
+    assert any("weighted for it" in word for word in texts(figure))
+    stairs = [patch for patch in figure.axes[1].patches if isinstance(patch, mpl.patches.StepPatch)]
+    assert stairs[0].get_data().values.sum() == pytest.approx(6)
+    bare = table.drop(columns=["frame_height_px", "frame_width_px"])
+    assert report_record(image, labels, bare)["size_distribution"]["frames_px"] == [[60, 110]], "that of the labels"
+    without = size_distribution(table, frame_px=None)
+    record = report_record(image, labels, table, without)["size_distribution"]
+    assert (record["corrected_for_frame"], record["frames_px"]) == (False, [])
+    assert any("nothing corrects" in word for word in texts(report_figure(image, labels, table, without)))
+
+
+def test_proposals_left_out_are_a_pale_histogram_and_stand_in_the_record(image, labels, tmp_path):
+    table = measure_particles(labels, image)
+    left_out = [2.0, 2.5, 3.0, 12.0]
+    save_report(tmp_path / "a", image, labels, table, left_out=left_out)
+    said = json.loads((tmp_path / "a.json").read_text())["proposals_left_out"]
+    assert said == {"number": 4, "d10": pytest.approx(2.15), "d50": 2.75, "d90": pytest.approx(9.3)}
+    assert report_record(image, labels, table)["proposals_left_out"] == {"number": 0}
+    figure = report_figure(image, labels, table, left_out=left_out)
+    assert "4 proposals left out" in texts(figure)
+    _, pale = (patch for patch in figure.axes[1].patches if isinstance(patch, mpl.patches.StepPatch))
+    assert pale.get_alpha() < 0.5
+    assert (pale.get_data().values - pale.get_data().baseline).sum() == 4
+
+
+def test_long_pixels_are_drawn_in_their_true_proportions_with_a_true_bar(labels):
+    image = micrograph(np.random.default_rng(0).normal(size=labels.shape), (0.5, 2.0))
+    figure = report_figure(image, labels, measure_particles(labels, image))
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    box = axes.get_window_extent()
+    assert box.height / box.width == pytest.approx(60 * 0.5 / (110 * 2.0), rel=0.01)
+    (bar,) = axes.findobj(ScaleBar)
+    assert (bar.dx, bar.rotation) == (2.0, "horizontal-only"), "along x, where a pixel is 2 nm"
 
 
 def test_labels_of_another_micrograph_are_refused(image, labels, tmp_path):

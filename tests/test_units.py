@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temlib.files.units import is_reciprocal, length_nm, names_a_unit
@@ -104,6 +104,7 @@ def test_the_resolution_of_a_print_or_a_scan_is_no_calibration(per_unit, unit):
     assert length_nm(1e-7, "cm") == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(st.floats(), st.text(max_size=20))
 def test_any_text_beside_any_number_is_a_length_of_a_microscope_or_none(value, unit):
     length = length_nm(value, unit)

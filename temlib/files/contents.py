@@ -7,11 +7,11 @@ imported or evaluated that a file names: no functional axis, no marker, no model
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ BLOCK = 2**25  # bytes of frames that are read at once
 _MOST_BLOCKS = 10**5
 _LARGEST_CHUNK = 2**31  # bytes; compressors take no more
 
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _EVEN = 0.01  # of a step: positions that lie closer than this to a straight line are evenly spaced
 _LONGEST = 200  # characters of a word that is taken from a file
 _LONGEST_AXIS, _MOST_PIECES = 10**8, 10**6  # more of either takes gigabytes before anything is read
@@ -199,16 +200,10 @@ def in_memory(data: np.ndarray | da.Array, name: str) -> np.ndarray:
 
 def warn(message: str) -> None:
     """Warn whoever called temlib, from however deep within it."""
-    package = str(Path(__file__).parents[1])
-    depth = next((i for i in count(1) if not _is_within(package, i + 1)), 1)
-    warnings.warn(message, stacklevel=depth + 1)
-
-
-def _is_within(package: str, depth: int) -> bool:
-    try:
-        return sys._getframe(depth).f_code.co_filename.startswith(package)
-    except ValueError:  # no frame so far up
-        return False
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def _check_pieces(data: Any, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from temlib.errors import MicrographError
+from temlib.files.json_files import in_range
 from temlib.files.micrographs import as_array
 
 __all__ = ["GreyLevels", "normalise"]
@@ -18,10 +19,21 @@ _WIDEST_FILLED_PX = 16  # half of the widest gap of a detector that is filled fr
 
 @dataclass(frozen=True)
 class GreyLevels:
-    """How grey levels are normalised: the percentiles that become -1 and 1, the rest clipped."""
+    """How grey levels are normalised: the percentiles that become -1 and 1, the rest clipped.
+
+    Raises
+    ------
+    ValueError
+        When they are not two ascending numbers from 0 to 100.
+    """
 
     low_percentile: float = 0.5
     high_percentile: float = 99.5
+
+    def __post_init__(self) -> None:
+        low = in_range("low_percentile", self.low_percentile, 0, 100)
+        if low >= in_range("high_percentile", self.high_percentile, 0, 100):
+            raise ValueError(f"low_percentile ({low:g}) must be less than high_percentile ({self.high_percentile:g})")
 
     def to_dict(self) -> dict[str, float]:
         """Give the parameters as plain numbers, as a saved segmenter keeps them."""

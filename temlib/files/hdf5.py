@@ -31,6 +31,7 @@ _SECONDS_TO_START = 60.0  # on a slow disk
 _OFTEN = 0.25  # s between two words of progress
 _MOST_PARTS = 1_000_000  # of a file: groups and arrays
 _PROGRESS = "\n"  # from the helper; an answer is longer
+_STOOD_STILL, _FAILED = 1, 3  # exit codes of the helper; the first is faulthandler's
 _lock = threading.Lock()
 _helper: tuple[int, subprocess.Popen] | None = None  # with the process that started it
 
@@ -148,7 +149,10 @@ def serve() -> None:
         while True:
             path, last = json.loads(requests.get()), 0.0
             progress()
-            answer = look_through(path, progress)
+            try:
+                answer = look_through(path, progress)
+            except BaseException:
+                os._exit(_FAILED)
             faulthandler.cancel_dump_traceback_later()
             _say(json.dumps(answer) + "\n")
 
@@ -170,13 +174,14 @@ def _ask(path: str) -> str:
     helper = _start()
     if helper is None or helper.stdin is None or helper.stdout is None:
         return look_through(path)
+    stood = False
     try:
         helper.stdin.write(json.dumps(path) + "\n")
         helper.stdin.flush()
         while (line := _line(helper, helper.stdout, _SECONDS)) == _PROGRESS:
             pass
-    except OSError:
-        line = ""
+    except OSError as error:
+        line, stood = "", isinstance(error, TimeoutError)
     except BaseException:  # its answer is not to be taken for the next file's
         _stop()
         raise
@@ -184,20 +189,28 @@ def _ask(path: str) -> str:
         return json.loads(line)
     code = helper.wait()
     _stop()
-    ended = f"it ended the process that looked into it (exit code {code})"
-    stood = f"it stood still for {_SECONDS:g} seconds"
-    happened = stood if code in (1, -9) else ended
-    return f"cannot be read (the HDF5 library fails on it); {happened}; check the file, and its disk"
+    stood = stood or code == _STOOD_STILL
+    what = f"stood still for {_SECONDS:g} s" if stood else f"ended the process that looked into it ({code})"
+    return f"cannot be read (the HDF5 library fails on it); it {what}; check the file, and its disk"
 
 
 def _line(helper: subprocess.Popen, output: IO[str], seconds: float) -> str:
-    """Read a line of the helper's; "" when it ended, or said nothing for so long that it was ended."""
-    too_long = threading.Timer(seconds, helper.kill)
+    """Read a line of the helper's, "" when it ended; one that says nothing for so long is ended (TimeoutError)."""
+    gave_up = threading.Event()
+
+    def give_up() -> None:
+        gave_up.set()
+        helper.kill()
+
+    too_long = threading.Timer(seconds, give_up)
     too_long.start()
     try:
-        return output.readline()
+        line = output.readline()
     finally:
         too_long.cancel()
+    if not line and gave_up.is_set():
+        raise TimeoutError
+    return line
 
 
 def _start() -> subprocess.Popen | None:
@@ -212,10 +225,17 @@ def _start() -> subprocess.Popen | None:
         except (OSError, TypeError):  # no sys.executable, or no more processes
             return None
         _helper = os.getpid(), started
-        if started.stdout is None or _line(started, started.stdout, _SECONDS_TO_START) != _PROGRESS:
+        if started.stdout is None or not _ready(started, started.stdout):
             _stop()
             return None
     return _helper[1]
+
+
+def _ready(helper: subprocess.Popen, output: IO[str]) -> bool:
+    try:
+        return _line(helper, output, _SECONDS_TO_START) == _PROGRESS
+    except TimeoutError:
+        return False
 
 
 @atexit.register

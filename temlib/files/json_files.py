@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from temlib.errors import TemlibError, one_line
 
-__all__ = ["parse_json", "read_bytes", "read_json"]
+__all__ = ["in_range", "parse_json", "read_bytes", "read_json"]
 
 MOST_BYTES = 2**25
 """By default: Python's objects take up to thirty times as much memory as their text."""
@@ -78,3 +80,17 @@ def parse_json(text: bytes, most_bytes: int = MOST_BYTES, kind: type = dict) -> 
     if not isinstance(content, kind):
         raise ValueError(f"it holds a {type(content).__name__}, not a {kind.__name__}")
     return content
+
+
+def in_range(name: str, value: Any, least: float, most: float) -> float:
+    """Give a number that came from outside.
+
+    Raises
+    ------
+    ValueError
+        When it is no number, not finite or out of range.
+    """
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        raise ValueError(f"{name} is {str(value)[:60]!r}; it must be a number from {least:g} to {most:g}")
+    return float(value)

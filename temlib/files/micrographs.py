@@ -19,6 +19,7 @@ from temlib.errors import MicrographError
 from temlib.files.contents import Axis, Contents, in_memory, left_in_file, warn
 from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.reading import read_signals
+from temlib.files.scale_bar import look_for_scale_bar
 from temlib.files.units import is_reciprocal, length_nm, why_unknown
 from temlib.writing import reserve, write_atomically
 
@@ -123,25 +124,31 @@ def load_micrograph(
     signal: int | str | None = None,
     reader: str | None = None,
     lazy: bool = False,
+    scale_bar: bool = False,
 ) -> Signal2D:
-    """Read a micrograph, or a stack of them, from any file that RosettaSciIO understands.
+    """Read a micrograph, or a stack of them, from a file of a microscope or any picture.
 
-    Units are normalised to nm; a pixel size that the file does not state stays unknown. Colour
-    pictures become grey (ITU-R BT.709 luma). Of several images in a file it takes a single one
-    before a stack, then the one with the most pixels a frame, then the first, and warns.
+    Units are normalised to nm; a pixel size that the file does not state, or that is not understood,
+    stays unknown, the latter with a warning. Colour pictures become grey (ITU-R BT.709 luma). Axes of
+    length 1 are dropped. Of several images in a file it takes no map of an element, a single one
+    before a stack, then the one with the most pixels a frame, HAADF, the first, and warns.
 
     Parameters
     ----------
     path : path
         The file: png, tif, dm3, dm4, emd, ser, emi, mrc, hspy, zspy, nxs, h5, ...
+        (:data:`temlib.files.reading.READABLE`). Nothing in it is evaluated, imported or unpickled.
     pixel_size_nm : float or (float, float), optional
         Pixel size [nm] to use instead of the file's.
     signal : int or str, optional
         Which of several in the file: its number from 0 on, or its title.
     reader : str, optional
-        The reader of RosettaSciIO to use, for a ``.h5`` of a layout that temlib does not know.
+        For a ``.h5`` of a layout that temlib does not know: ``"NeXus"``, ``"Delmic"``, ``"EMD"`` or ``"USID"``.
     lazy : bool
         Leave the data in the file until they are computed, for stacks larger than memory.
+    scale_bar : bool
+        Read the burnt-in scale bar where the file states no pixel size (:func:`temlib.read_scale_bar`; needs
+        the extra ``temlib[scalebar]``). What was read stands in ``metadata.General.pixel_size_source``.
 
     Returns
     -------
@@ -162,7 +169,13 @@ def load_micrograph(
         size = _stated_size(path, chosen)
     data = left_in_file(chosen.data, path.name) if lazy else in_memory(chosen.data, path.name)
     axes = [_described(path, axis) for axis in chosen.navigation_axes]
-    return micrograph(_to_grey(data), size, chosen.title or path.stem, axes)
+    source = ""
+    if scale_bar and size is None and data.ndim == 2 and not lazy:
+        size, source = _size_by_scale_bar(path, data)
+    image = micrograph(_to_grey(data), size, chosen.title or path.stem, axes)
+    if source:
+        image.metadata.set_item("General.pixel_size_source", source)
+    return image
 
 
 def save_micrograph(image: Signal2D, path: str | os.PathLike, overwrite: bool = False) -> Path:
@@ -272,6 +285,16 @@ def _stated_size(path: Path, chosen: Contents) -> tuple[float, float] | None:
             return None
     height, width = (length_nm(axis.scale, axis.units) for axis in chosen.signal_axes)
     return None if height is None or width is None else (height, width)
+
+
+def _size_by_scale_bar(path: Path, data: Any) -> tuple[float | None, str]:
+    """Give the pixel size [nm] by a picture's scale bar, and where it comes from; warn of one that is not clear."""
+    found, why = look_for_scale_bar(data)
+    if found is None:
+        if why:
+            warn(f"{path.name}: no scale bar was read: {why}; pass pixel_size_nm= where it is known")
+        return None, ""
+    return found.pixel_size_nm, found.source
 
 
 def _described(path: Path, axis: Axis) -> dict[str, Any]:

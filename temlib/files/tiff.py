@@ -54,6 +54,7 @@ def read_tiff(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     """
     with quiet(), TiffFile(path, _multifile=False) as tif:
         stacks = _stacks_in(path, tif)
+    check_memory(path.name, max((stack.bytes_of_frame for stack in stacks), default=0), "check the file")
     if not lazy:
         check_memory(path.name, sum(stack.bytes_needed for stack in stacks))
     several = len(stacks) > 1

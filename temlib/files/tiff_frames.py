@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -66,15 +66,22 @@ class Frames:
     ndim = 3
 
     @property
+    def bytes_of_frame(self) -> int:
+        """The memory that one frame takes."""
+        return self.shape[1] * self.shape[2] * self.dtype.itemsize
+
+    @property
     def bytes_needed(self) -> int:
         """The memory that they take all together, with a page while it becomes grey."""
         page = math.prod(self.stored) * self.dtype.itemsize
-        return math.prod(self.shape) * self.dtype.itemsize + (3 * page if self.samples == Samples.COLOUR else page)
+        return self.shape[0] * self.bytes_of_frame + (3 * page if self.samples == Samples.COLOUR else page)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         first, *rest = index if isinstance(index, tuple) else (index,)
-        numbers = np.arange(len(self))[first]
-        return self._read(np.atleast_1d(numbers).tolist())[(slice(None) if numbers.ndim else 0, *rest)]
+        numbers = range(len(self))[first]
+        if isinstance(numbers, int):
+            return self._read([numbers])[(0, *rest)]
+        return self._read(numbers)[(slice(None), *rest)]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -82,9 +89,9 @@ class Frames:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _read(self, numbers: list[int]) -> np.ndarray:
+    def _read(self, numbers: Sequence[int]) -> np.ndarray:
         """Read frames from the file."""
-        check_memory(self.path.name, len(numbers) * self.dtype.itemsize * math.prod(self.shape[1:]), "check the file")
+        check_memory(self.path.name, len(numbers) * self.bytes_of_frame, "check the file")
         frames = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         try:
             with quiet(), TiffFile(self.path, _multifile=False) as tif:
@@ -98,7 +105,7 @@ class Frames:
             ) from error
         return frames
 
-    def _frames_from(self, tif: TiffFile, numbers: list[int]) -> Iterator[np.ndarray]:
+    def _frames_from(self, tif: TiffFile, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         if self.series is not None:
             yield from self._all(tif)[numbers]
             return

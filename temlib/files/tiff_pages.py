@@ -130,8 +130,10 @@ def _every_page(tif: TiffFile) -> Iterator[TiffPage]:
 
 def _check_page(path: Path, tif: TiffFile, page: TiffPage | TiffFrame | None) -> None:
     """Refuse a page whose data end after the file does: it would be read as zeros, or into nothing."""
-    if page is None or not page.dataoffsets:
+    if page is None:
         return
+    if not page.dataoffsets:
+        raise MicrographError(f"{path.name}: has a page of shape {page.shape} that holds nothing; copy the file again")
     _check_end(path, tif, max(sum(ends) for ends in zip(page.dataoffsets, page.databytecounts, strict=False)))
     key = page.keyframe
     if key is None:

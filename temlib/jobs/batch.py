@@ -22,6 +22,7 @@ from temlib.errors import MicrographError, OutputError, TemlibError, one_line, r
 from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.files.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
 from temlib.jobs.records import alone
 from temlib.jobs.results import BatchFolder
@@ -88,6 +89,7 @@ def segment_files(
     *,
     scale: Scale = "auto",
     pixel_size_nm: float | None = None,
+    scale_bar: bool = True,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Batch:
@@ -115,6 +117,8 @@ def segment_files(
         See :meth:`temlib.Segmenter.maps`.
     pixel_size_nm : float, optional
         In place of what the files say.
+    scale_bar : bool
+        Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
@@ -130,8 +134,10 @@ def segment_files(
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
     out, settings = Path(out), _settings(segmenter, scale, pixel_size_nm)
+    settings |= {} if scale_bar else {"scale_bar": False}
     with alone(out):
         work = _Work(BatchFolder(out, settings, overwrite), segmenter, scale, pixel_size_nm, overwrite)
+        work.scale_bar = scale_bar
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
         for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
@@ -147,6 +153,7 @@ class _Work:
     ) -> None:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
         self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
+        self.scale_bar = True
         self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
@@ -191,7 +198,15 @@ class _Work:
             write_table(self.out / _PARTICLES, batch.particles)
             batch.notes += write_distribution(rows, tables, self.out / _DISTRIBUTION)
             batch.notes += without_report(rows)
+            batch.notes += self._hint(rows)
         return batch
+
+    def _hint(self, rows: pd.DataFrame) -> list[str]:
+        """Say how scale bars could be read, where they could not."""
+        unknown = int(rows["pixel_size_nm"].isna().sum())
+        if not unknown or not self.scale_bar or can_read():
+            return []
+        return [f"pixel size unknown in {unknown}: to have scale bars read, run: pip install 'temlib[scalebar]'"]
 
     def _is_done(self, name: str, file: Path, digest: str) -> bool:
         """Say whether the row of that name is of this file as it is now; where it is not, take it out."""
@@ -212,7 +227,7 @@ class _Work:
 
     def _segment(self, name: str, file: Path) -> Row:
         """Segment one micrograph and write its files; give its row."""
-        image, note = _load(file, self.pixel_size_nm)
+        image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
         try:
             maps = self.segmenter.maps(image, self.scale)
         except ValueError as error:
@@ -244,7 +259,8 @@ class _Work:
         ]
         if whole_particles(table) >= FEWEST:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
-            facts["pixel_size_source"] = "given" if self.pixel_size_nm else "file"
+            read = image.metadata.get_item("General.pixel_size_source", "")
+            facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
             save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
@@ -287,16 +303,17 @@ def _name(segmenter: Segmenter) -> str:
     return f"weights of sha256 {digest}"
 
 
-def _load(file: Path, pixel_size_nm: float | None) -> tuple[Any, str]:
+def _load(file: Path, pixel_size_nm: float | None, scale_bar: bool) -> tuple[Any, str]:
     """Read a micrograph; give also what was said on reading it."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         if load_micrograph(file, lazy=True).data.ndim != 2:  # before a movie is read, which may be larger than memory
             raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
-        image = load_micrograph(file, pixel_size_nm)
+        image = load_micrograph(file, pixel_size_nm, scale_bar=scale_bar)
     image.metadata.General.title = readable(image.metadata.General.title)
     notes = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning)
-    return image, "; ".join(notes)
+    source = image.metadata.get_item("General.pixel_size_source", "")
+    return image, "; ".join([*notes, *([f"{file.name}: pixel size by its {source}"] if source else [])])
 
 
 def _reason(file: Path, error: Exception) -> str:

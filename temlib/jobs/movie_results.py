@@ -131,8 +131,11 @@ class MovieResult:
 
         rows = []
         for chunk, part in enumerate(parts):
-            columns = read_json(self.folder / _DONE / f"{chunk}.json", error=RunError)
-            rows.append(pd.DataFrame({"frame": range(part.start, part.stop), **columns}))
+            done, frames = self.folder / _DONE / f"{chunk}.json", range(part.start, part.stop)
+            columns = read_json(done, error=RunError)
+            if any(not isinstance(column, list) or len(column) != len(frames) for column in columns.values()):
+                raise RunError(f"{done}: is not of this movie; delete it, and run again")
+            rows.append(pd.DataFrame({"frame": frames, **columns}))
         table = pd.concat(rows, ignore_index=True).astype({"expected_iou": float})
         write_table(self.table, table)
         with writing_to(self.out):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["compiled", "frozen", "limit_threads", "make_deterministic", "read_model", "start_keras"]
-
-# What a network of temlib is made of. Anything else in a file that claims to be one was put there by someone.
-_PARTS = {
-    *("Functional", "InputLayer", "Activation", "Add", "Average", "BatchNormalization", "Concatenate", "Conv2D"),
-    *("DepthwiseConv2D", "Dropout", "ReLU", "UpSampling2D", "ZeroPadding2D", "DTypePolicy", "__keras_tensor__"),
-    *("GlorotUniform", "HeNormal", "Ones", "Zeros"),
-}
-_LARGEST_MODEL = 2**30  # bytes, unpacked
+__all__ = ["compiled", "frozen", "limit_threads", "make_deterministic", "start_keras"]
 
 
 def start_keras() -> ModuleType:
@@ -65,43 +54,6 @@ def limit_threads(number: int) -> None:
     if "keras" not in sys.modules:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(number)
         os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-
-
-def read_model(path: str | os.PathLike) -> keras.Model:
-    """Read a network from a ``.keras`` file, after a look at what it asks for; no code from the file is run.
-
-    Raises
-    ------
-    ValueError, OSError, KeyError, TypeError or zipfile.BadZipFile
-        When it is no such file, is damaged, holds anything but layers that temlib uses, or weights that
-        are not finite.
-    """
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if PurePosixPath(member.filename).name != member.filename or "\\" in member.filename:
-                raise ValueError(f"its member {member.filename!r} leads out of the archive")
-        if sum(member.file_size for member in archive.infolist()) > _LARGEST_MODEL:
-            raise ValueError(f"it unpacks to more than {_LARGEST_MODEL // 2**20} MiB")
-        damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"the sum of its member {damaged!r} is wrong")
-        unknown = sorted(_parts_of(json.loads(archive.read("config.json"))) - _PARTS)
-    if unknown:
-        raise ValueError(f"it asks for {unknown[0]!r}, which no network of temlib has")
-    model = start_keras().saving.load_model(path, compile=False, safe_mode=True)
-    if not all(np.isfinite(array).all() for array in model.get_weights()):
-        raise ValueError("its weights are not all finite")
-    return model
-
-
-def _parts_of(config: Any) -> set[str]:
-    """Collect the classes that a network's description names, at any depth."""
-    if isinstance(config, list):
-        return set().union(*map(_parts_of, config))
-    if not isinstance(config, dict):
-        return set()
-    here = {str(config["class_name"])} if "class_name" in config else set()
-    return here.union(*map(_parts_of, config.values()))
 
 
 def compiled(model: keras.Model) -> Callable[[np.ndarray], Any]:

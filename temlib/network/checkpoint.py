@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import SegmenterError, one_line
+from temlib.files.json_files import parse_json
 from temlib.files.micrographs import as_array
 from temlib.writing import write_atomically
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "fingerprint"]
 
 _TRAINING, _HISTORY = "training", "history"
+_LARGEST = 2**31  # bytes, unpacked: weights, and what the optimiser remembers of each
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,10 @@ class Checkpoint:
         """
         if not self.path.exists():
             return []
+        variables = _variables(learners)
         try:
-            with np.load(self.path, allow_pickle=False) as kept:
-                training, history = str(kept[_TRAINING]), json.loads(str(kept[_HISTORY]))
-                names = set(_variables(learners)) if training == self.training else ()
-                arrays = {name: kept[name] for name in names}
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:  # numpy's, of no npz
+            training, history, arrays = self._read(variables)
+        except Exception as error:  # numpy's and zip's, of what is no npz
             reason = one_line(error, 120)
             raise SegmenterError(f"{self.path}: is no state of a training ({reason}); delete it") from error
         if training != self.training:
@@ -73,9 +73,22 @@ class Checkpoint:
                 f"{self.path}: is the state of another training (other micrographs, labels or settings); "
                 "delete it, or name another file"
             )
-        for name, variable in _variables(learners).items():
+        for name, variable in variables.items():
             variable.assign(arrays[name])
         return history
+
+    def _read(self, variables: dict[str, Any]) -> tuple[str, list[dict[str, float]], dict[str, np.ndarray]]:
+        """Read the name of the training and its history, and where it is this one the state of each variable."""
+        with zipfile.ZipFile(self.path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _LARGEST:
+                raise ValueError(f"it unpacks to more than {_LARGEST // 2**20} MiB")
+        with np.load(self.path, allow_pickle=False) as kept:
+            training, history = str(kept[_TRAINING]), parse_json(str(kept[_HISTORY]).encode(), kind=list)
+            arrays = {name: kept[name] for name in variables} if training == self.training else {}
+        for name, array in arrays.items():
+            if array.shape != tuple(variables[name].shape) or array.dtype.kind not in "fiu":
+                raise ValueError(f"its part {name} has shape {array.shape} and numbers of type {array.dtype}")
+        return training, history, arrays
 
 
 def fingerprint(images: Iterable[Any], masks: Iterable[Any], weights: Iterable[np.ndarray], **settings: Any) -> str:

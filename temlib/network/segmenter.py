@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 from temlib.errors import SegmenterError, one_line
 from temlib.files import stacks
 from temlib.files.grey_levels import GreyLevels, normalise
+from temlib.files.json_files import in_range, parse_json
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.network import learning, tiling
 from temlib.network.augmentation import resize
-from temlib.network.backend import read_model
+from temlib.network.model_files import read_model
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
 from temlib.network.workers import Parcel, of_chunk
@@ -317,17 +317,35 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:
-        with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(_METADATA))
         model = read_model(path)
-        metadata["levels"] = GreyLevels(**metadata["levels"])
-        if metadata.get("trust"):
-            metadata["trust"] = Trust.from_dict(metadata["trust"])
-        segmenter = Segmenter(model, **metadata)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
+        with zipfile.ZipFile(path) as archive:
+            settings = _settings_in(parse_json(archive.read(_METADATA)))
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         reason = one_line(error)
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
+    segmenter = Segmenter(model, **settings)
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
+
+
+def _settings_in(saved: dict[str, Any]) -> dict[str, Any]:
+    """Take what a segmenter is made of, besides its network, out of what its file says.
+
+    Raises
+    ------
+    ValueError, KeyError or TypeError
+        When something is missing, of another type, or out of range.
+    """
+    size, pixel_size, history = saved["particle_size"], saved["pixel_size_nm"], saved["history"]
+    if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
+        raise ValueError("its history is no list of epochs")
+    return {
+        "particle_size": in_range("particle_size", size, 0.1, 1e5),
+        "pixel_size_nm": None if pixel_size is None else in_range("pixel_size_nm", pixel_size, 1e-6, 1e9),
+        "levels": GreyLevels(**saved["levels"]),
+        "threshold": in_range("threshold", saved["threshold"], 0, 1),
+        "history": history,
+        "trust": Trust.from_dict(saved["trust"]) if saved.get("trust") else None,
+    }
 
 
 def auto_scales(shape: tuple[int, int]) -> list[float]:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from temlib.files.json_files import in_range
 from temlib.particles.separation import relative_distance
 
 __all__ = ["DOUBTFUL", "Trust", "agreement", "contradiction"]
@@ -103,7 +105,7 @@ class Trust:
         around = np.linspace(-width, width, 21)
         smooth = [curve.predict(np.clip(point + around, points[0], points[-1])).mean() for point in points]
         most = float(np.quantile(contradictions, 0.95).round(4))
-        return cls(tuple(points.round(4).tolist()), tuple(np.round(smooth, 4).tolist()), most)
+        return cls(tuple(points.round(4).tolist()), tuple(np.clip(smooth, 0, 1).round(4).tolist()), most)
 
     def __call__(self, value: float) -> float:
         """Give the expected IoU for an agreement."""
@@ -124,5 +126,14 @@ class Trust:
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> Trust:
-        """Read what :meth:`to_dict` gave, from json too."""
-        return cls(tuple(saved["agreement"]), tuple(saved["iou"]), float(saved.get("most", 1.0)))
+        """Read what :meth:`to_dict` gave, from json too.
+
+        Raises
+        ------
+        ValueError, KeyError or TypeError
+            When the points are no numbers from 0 to 1, not as many of both, or not in ascending order.
+        """
+        points, ious = (tuple(in_range(key, each, 0, 1) for each in saved[key]) for key in ("agreement", "iou"))
+        if not points or len(points) != len(ious) or any(a >= b for a, b in pairwise(points)):
+            raise ValueError("the points of its trust are not as many of both, in ascending order")
+        return cls(points, ious, in_range("most", saved.get("most", 1.0), 0, 1))

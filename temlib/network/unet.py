@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +16,8 @@ import numpy as np
 
 from temlib.datasets import CARRIED, fetch
 from temlib.errors import DatasetError, WeightsError, one_line
-from temlib.network.backend import read_model, start_keras
+from temlib.network.backend import start_keras
+from temlib.network.model_files import check_weights, read_model
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +31,7 @@ SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu"
 DEEPEST = "conv_pw_12_relu"
 _ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # as Keras spells them in file names
 _FIRST_LAYER_WIDTH = 32  # at alpha 1
+_WIDEST = 2.0  # alpha
 
 
 def resolve_weights(weights: str | os.PathLike | None, alpha: float | None = None) -> Path | None:
@@ -213,7 +213,9 @@ def _of_segmenter(path: Path) -> keras.Model:
     """Take the encoder out of a saved segmenter; no code from the file is run."""
     try:
         model = read_model(path).get_layer("encoder")
-    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
+        if len(model.outputs) != len(SKIPS) + 1 or not _alpha_of(model):
+            raise ValueError("it has no encoder of temlib's")
+    except (ValueError, AttributeError) as error:
         reason = one_line(error)
         raise WeightsError(f"{path}: is no segmenter saved by temlib ({reason}); pass another file") from error
     model.trainable = False
@@ -233,12 +235,16 @@ def _stored_alpha(path: Path) -> float:
             f"{path}: is no file of weights; pass a .weights.h5, a no_top.h5 or a saved .keras segmenter"
         )
     try:
+        check_weights(path)
         with h5py.File(path) as file:
             kernel = next(file[key] for key in ("layers/conv2d/vars/0", "conv1/conv1/kernel:0") if key in file)
-            return kernel.shape[-1] / _FIRST_LAYER_WIDTH
-    except (OSError, StopIteration) as error:
+            alpha = kernel.shape[-1] / _FIRST_LAYER_WIDTH
+            if not 0 < alpha <= _WIDEST:
+                raise ValueError(f"its first layer has {kernel.shape[-1]} channels")
+            return alpha
+    except (OSError, StopIteration, ValueError, AttributeError, IndexError) as error:
         raise WeightsError(
-            f"{path}: is no weights file of a MobileNet v1; download it again or pass another"
+            f"{path}: is no weights file of a MobileNet v1 ({one_line(error)}); download it again or pass another"
         ) from error
 
 

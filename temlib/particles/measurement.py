@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from skimage.measure import grid_points_in_poly, regionprops
 from skimage.segmentation import relabel_sequential, watershed
 
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.particles.frame_correction import FRAME_COLUMNS, PIXEL_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 __all__ = ["SHAPE_GROUPS", "cluster_shapes", "measure_particles", "shape_groups"]
 
@@ -39,6 +42,7 @@ def measure_particles(
     *,
     pixel_size_nm: float | tuple[float, float] | None = None,
     probability: Any = None,
+    confidence: Mapping[int, float] | ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Measure the size, the shape and the grey level of each particle.
 
@@ -56,6 +60,8 @@ def measure_particles(
         Edge of a pixel [nm], or its height and width [nm]; otherwise the signal's is taken.
     probability : signal or float array of the same shape, in [0, 1], optional
         Probability of *particle*, to see how much the area hangs on the threshold.
+    confidence : dict of label to float, or float array, in [0, 1], optional
+        How sure each particle is, by its label or in the order of the labels.
 
     Returns
     -------
@@ -87,6 +93,9 @@ def measure_particles(
         - ``centroid_y_px``, ``centroid_x_px``: in array coordinates, pixel centres at whole numbers.
         - ``top_px``, ``left_px``, ``bottom_px``, ``right_px``: ``labels[top:bottom, left:right]`` holds it.
         - ``touches_edge``: whether it reaches the frame of the image, which may cut it.
+        - ``frame_height_px``, ``frame_width_px``: of the image; and ``pixel_height_nm``, ``pixel_width_nm``
+          where the pixel size is known. :func:`temlib.size_distribution` corrects for the frame with them.
+        - ``confidence``: as it was given.
 
         With ``image``: ``mean_grey``, ``background_grey`` (mean of the background pixels 2 to 6 pixels
         away that lie nearer to this particle than to any other; NaN where there is none), and
@@ -99,7 +108,7 @@ def measure_particles(
     Raises
     ------
     ValueError
-        When ``labels`` are no whole numbers of 0 and above, or shapes or ranges do not fit.
+        When ``labels`` are no whole numbers of 0 and above, or shapes, ranges or numbers do not fit.
     """
     import pandas as pd
 
@@ -119,6 +128,11 @@ def measure_particles(
     table["extent"] = area / (table["feret_min"] * table["feret_max"])
     beyond = table[["bottom_px", "right_px"]].to_numpy() == array.shape
     table["touches_edge"] = (table[["top_px", "left_px"]] == 0).any(axis=1) | beyond.any(axis=1)
+    table[[*FRAME_COLUMNS]] = array.shape
+    if size is not None:
+        table[[*PIXEL_COLUMNS]] = size
+    if confidence is not None:
+        table["confidence"] = _confidence(confidence, table["particle"])
     if image is not None:
         mean, background = _grey_levels(compact, _like(array, image, "image"))
         table["mean_grey"], table["background_grey"], table["contrast"] = mean, background, mean - background
@@ -266,6 +280,20 @@ def _crofton(mask: np.ndarray, spacing: np.ndarray) -> float:
     angles = np.array([slope, np.pi / 2 - slope, np.pi / 4])
     distances = height * width / np.array([width, height, diagonal])
     return float(np.sum(angles * distances * crossings) / 2)
+
+
+def _confidence(given: Mapping[int, float] | ArrayLike, particles: pd.Series) -> np.ndarray:
+    if isinstance(given, Mapping):
+        missing = [number for number in particles if number not in given]
+        if missing:
+            raise ValueError(f"confidence says nothing of particle {missing[0]}; give one for each label")
+        given = [given[number] for number in particles]
+    values = np.asarray(given, float)
+    if values.shape != (len(particles),):
+        raise ValueError(f"confidence of shape {values.shape} for {len(particles)} particles; give one for each label")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("confidence lies in [0, 1]; give a score for each label")
+    return values
 
 
 def _grey_levels(labels: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ from temlib.errors import MicrographError
 from temlib.files.label_files import outlines
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of
 from temlib.palette import COLOURS
+from temlib.particles.intervals import QUANTILES
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.writing import write_text
 
@@ -31,18 +32,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 __all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
-_WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.5  # of an A4 page and its parts [inch]
+_WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.75  # of an A4 page and its parts [inch]
 _COUNTED, _LEFT_OUT = COLOURS["found"], COLOURS["left out"]
-_TABLE_BOX = Bbox.from_bounds(0.12, 0, 0.76, 1)
+_TABLE_BOX = Bbox.from_bounds(0.12, 0.14, 0.76, 0.86)
+_MOST_BINS = 200
 _ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
 
 
 def report_figure(
-    image: Any, labels: Any, table: pd.DataFrame, distribution: SizeDistribution | None = None, *, title: str = ""
+    image: Any,
+    labels: Any,
+    table: pd.DataFrame,
+    distribution: SizeDistribution | None = None,
+    *,
+    title: str = "",
+    left_out: ArrayLike = (),
 ) -> Figure:
     """Draw one page: the micrograph with its particles, their sizes, their shapes, and the statistics.
 
@@ -56,27 +65,33 @@ def report_figure(
         What :func:`temlib.particles.measurement.measure_particles` gave, or some rows of it: the other particles
         are drawn as left out.
     distribution : SizeDistribution, optional
-        From this table; by default :func:`temlib.particles.size_distribution.size_distribution` of it.
+        From this table; by default :func:`temlib.particles.size_distribution.size_distribution` of it,
+        corrected for the frame.
     title : str
         By default the micrograph's.
+    left_out : float array
+        Sizes of what was proposed as a particle and not taken for one, in the distribution's column and unit:
+        drawn as a pale histogram on top of that of the particles.
 
     Raises
     ------
     MicrographError
-        When ``image`` and ``labels`` differ in shape.
+        When ``image`` and ``labels`` differ in shape; when the distribution is not that of the table.
     """
     array = _matching(image, labels)
-    distribution = distribution or _distribution(table)
+    distribution = distribution or _distribution(table, array.shape)
     counted = _counted(table, distribution)
     signal = image if hasattr(image, "axes_manager") else micrograph(as_array(image))
-    heights = [min(_TALLEST, _WIDTH * array.shape[0] / array.shape[1]), _PANELS, _TABLE]
+    pixel = pixel_size_of(signal) or (1.0, 1.0)
+    proportions = array.shape[0] * pixel[0] / (array.shape[1] * pixel[1])
+    heights = [min(_TALLEST, _WIDTH * proportions), _PANELS, _TABLE]
     figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.6), dpi=_DPI)
     figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)
     places: list[Any] = [["micrograph", "micrograph"], ["sizes", "shapes"], ["statistics", "statistics"]]
     axes = figure.subplot_mosaic(places, height_ratios=heights)
     show_micrograph(axes["micrograph"], signal, title or signal.metadata.General.title)
     _draw_outlines(axes["micrograph"], array, counted)
-    _draw_sizes(axes["sizes"], counted, distribution)
+    _draw_sizes(axes["sizes"], counted, distribution, np.asarray(left_out, float))
     _draw_shapes(axes["shapes"], counted)
     _draw_statistics(axes["statistics"], len(counted), distribution)
     return figure
@@ -131,6 +146,7 @@ def report_record(
     threshold: float | None = None,
     pixel_size_source: str = "file",
     exclusions: Sequence[str] = (),
+    left_out: ArrayLike = (),
 ) -> dict[str, Any]:
     """Give the numbers of the report and what they depend on, as plain values that JSON can hold.
 
@@ -146,25 +162,32 @@ def report_record(
         Where the pixel size comes from: the file, the user, a scale bar.
     exclusions : sequence of str
         Rules by which rows of the table were dropped before, in words.
+    left_out
+        As :func:`report_figure` takes it.
 
     Returns
     -------
     dict
         ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
         ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``exclusions``,
-        ``particles`` (found, counted, left_out), and ``size_distribution``, None where less than two
-        particles count.
+        ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10, d50, d90), and
+        ``size_distribution``, None where less than two particles count.
 
     Raises
     ------
     MicrographError
-        When ``image`` and ``labels`` differ in shape.
+        When ``image`` and ``labels`` differ in shape; when the distribution is not that of the table.
     """
     array = _matching(image, labels)
-    distribution = distribution or _distribution(table)
+    distribution = distribution or _distribution(table, array.shape)
     found, counted = len(np.unique(array[array > 0])), len(_counted(table, distribution))
-    size = pixel_size_of(image)
-    rules = [*exclusions] + (["touches the edge of the image"] if _without_edge(table, distribution) else [])
+    size, proposals = pixel_size_of(image), np.asarray(left_out, float)
+    rules = list(exclusions)
+    if not rules and found > len(table):
+        rules.append(f"not in the table ({found - len(table)} particles)")
+    if distribution is None or not distribution.edge_particles:
+        rules.append("touches the edge of the image")
+    quantiles = np.quantile(proposals, QUANTILES).tolist() if len(proposals) else []
     return {
         "temlib": __version__,
         "micrograph": image.metadata.General.title if hasattr(image, "metadata") else "",
@@ -175,6 +198,7 @@ def report_record(
         "threshold": None if threshold is None else float(threshold),
         "exclusions": rules,
         "particles": {"found": found, "counted": counted, "left_out": found - counted},
+        "proposals_left_out": {"number": len(proposals)} | dict(zip(("d10", "d50", "d90"), quantiles)),
         "size_distribution": None if distribution is None else distribution.to_dict(),
     }
 
@@ -187,6 +211,7 @@ def save_report(
     distribution: SizeDistribution | None = None,
     *,
     overwrite: bool = False,
+    left_out: ArrayLike = (),
     **record: Any,
 ) -> list[Path]:
     """Write the page as ``stem.png`` and ``stem.pdf`` and the record as ``stem.json``.
@@ -195,7 +220,7 @@ def save_report(
     ----------
     stem : path
         Folder and name of the files, without suffix. The folder is made where it is missing.
-    image, labels, table, distribution
+    image, labels, table, distribution, left_out
         As :func:`report_figure` takes them.
     overwrite : bool
         Replace files of these names.
@@ -211,16 +236,17 @@ def save_report(
     ------
     MicrographError
         When one of the files exists and ``overwrite`` is false; when ``image`` and ``labels`` differ in
-        shape.
+        shape; when the distribution is not that of the table.
     """
     stem = Path(stem)
     files = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".pdf", ".json")]
     there = [file for file in files if file.exists()]
     if there and not overwrite:
         raise MicrographError(f"{there[0]}: exists already; pass overwrite=True to replace it")
-    distribution = distribution or _distribution(table)
-    text = json.dumps(report_record(image, labels, table, distribution, **record), indent=1, allow_nan=False)
-    figure = report_figure(image, labels, table, distribution)
+    distribution = distribution or _distribution(table, as_array(labels).shape)
+    record = report_record(image, labels, table, distribution, left_out=left_out, **record)
+    text = json.dumps(record, indent=1, allow_nan=False)
+    figure = report_figure(image, labels, table, distribution, left_out=left_out)
     try:
         save_figure(figure, stem.parent, stem.name)
     finally:
@@ -236,17 +262,25 @@ def _matching(image: Any, labels: Any) -> np.ndarray:
     return array
 
 
-def _distribution(table: pd.DataFrame) -> SizeDistribution | None:
-    return size_distribution(table) if (~table["touches_edge"].astype(bool)).sum() > 1 else None
-
-
-def _without_edge(table: pd.DataFrame, distribution: SizeDistribution | None) -> bool:
-    """Say whether particles at the edge were left out, as they are unless one asks for them."""
-    return distribution is None or distribution.n_excluded > 0 or not table["touches_edge"].any()
+def _distribution(table: pd.DataFrame, frame_px: tuple[int, int]) -> SizeDistribution | None:
+    if (~table["touches_edge"].astype(bool)).sum() < 2:
+        return None
+    return size_distribution(table, frame_px=frame_px if "top_px" in table else None)
 
 
 def _counted(table: pd.DataFrame, distribution: SizeDistribution | None) -> pd.DataFrame:
-    return table[~table["touches_edge"].astype(bool)] if _without_edge(table, distribution) else table
+    """Give the rows that the distribution counts."""
+    whole = table[~table["touches_edge"].astype(bool)]
+    if distribution is None:
+        return whole
+    counted = table if distribution.edge_particles else whole
+    sizes = np.sort(counted[distribution.column]) if distribution.column in counted else np.array([])
+    if len(sizes) != distribution.n or not np.allclose(sizes, distribution.sizes, rtol=1e-4):
+        raise MicrographError(
+            f"the distribution is of {distribution.n} particles and the table has {len(sizes)} of these or others; "
+            "pass the rows that were counted, and name what was dropped in exclusions="
+        )
+    return counted
 
 
 def _size_of(table: pd.DataFrame, distribution: SizeDistribution | None) -> tuple[str, str, str]:
@@ -273,14 +307,23 @@ def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> Non
         axes.set_title("")
 
 
-def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistribution | None) -> None:
+def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistribution | None, left_out: np.ndarray) -> None:
     """Draw the histogram by number, the log-normal fit on its scale, and the median with its interval."""
     column, words, unit = _size_of(counted, distribution)
-    counts, edges = np.histogram(counted[column], bins="auto")
-    axes.stairs(counts, edges, fill=True, facecolor=COLOURS["found"], edgecolor="white", linewidth=0.5)
+    sizes = counted[column].to_numpy(float) if distribution is None else distribution.sizes
+    numbers = np.ones(len(sizes)) if distribution is None else distribution.counts
+    edges = np.histogram_bin_edges(np.concatenate([sizes, left_out]), _bins(sizes))
+    counts, _ = np.histogram(sizes, edges, weights=numbers)
+    style: dict[str, Any] = {"fill": True, "edgecolor": "white", "linewidth": 0.5}
+    axes.stairs(counts, edges, facecolor=COLOURS["found"], **style)
+    if len(left_out):
+        pale, _ = np.histogram(left_out, edges)
+        label = f"{len(left_out)} proposals left out"
+        axes.stairs(counts + pale, edges, baseline=counts, facecolor=COLOURS["found"], alpha=0.3, label=label, **style)
+        counts = counts + pale
     if distribution is not None:
         x = np.linspace(edges[0], edges[-1], 300)
-        per_bin = len(counted) * (edges[1] - edges[0])
+        per_bin = len(sizes) * (edges[1] - edges[0])
         for fit in (fit for fit in distribution.fits if fit.family == "lognormal"):
             better = distribution.fits[0].family
             note = "" if better == "lognormal" else f" ({better} fits better by AIC)"
@@ -289,6 +332,11 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=_FONT)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _dress(axes, f"{words} [{unit}]", "number of particles")
+
+
+def _bins(sizes: np.ndarray) -> int:
+    """Give the number of bins that numpy finds, within reason: one stray size asks for millions."""
+    return min(max(len(np.histogram_bin_edges(sizes, "auto")) - 1, 1), _MOST_BINS)
 
 
 def _draw_median(axes: Axes, distribution: SizeDistribution, height: float) -> None:
@@ -330,6 +378,7 @@ def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None) 
         known = np.isfinite(estimate.low)
         interval = f"{_number(estimate.low)} to {_number(estimate.high)}" if known else ""
         rows.append([title, _number(estimate.value), interval])
+    axes.text(0.5, 0, distribution.edge_rule, ha="center", va="bottom", fontsize=_FONT, transform=axes.transAxes)
     drawn = axes.table(rows, colLabels=head, cellLoc="right", colLoc="right", bbox=_TABLE_BOX, edges="horizontal")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(_FONT)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from temlib.particles.fits import Fit, fit_all
+from temlib.particles.frame_correction import Frames, frame_weights
+from temlib.particles.intervals import QUANTILES, intervals, quantiles_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,39 +28,16 @@ _STATISTICS = (
     "d90",
     "span",
 )
-_FEWEST_MICROGRAPHS = 5  # to draw from in a bootstrap
+_FEWEST_MICROGRAPHS = 5  # that tell how much micrographs differ
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its bootstrap interval, NaN where there is none."""
+    """A statistic with its interval, NaN where there is none."""
 
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A distribution fitted to the sizes by maximum likelihood.
-
-    Attributes
-    ----------
-    family : str
-        ``"lognormal"``, ``"normal"`` or ``"weibull"``.
-    parameters : dict of str to float
-        geometric_mean and geometric_standard_deviation; mean and standard_deviation; shape and scale.
-    aic : float
-        Akaike's information criterion, 4 - 2 ln L: of fits to the same sizes the least is best.
-    """
-
-    family: str
-    parameters: dict[str, float]
-    aic: float
-
-    def density(self, sizes: np.ndarray) -> np.ndarray:
-        """Give the share of particles per unit of length at some sizes, to draw over a histogram."""
-        return _frozen(self.family, tuple(self.parameters.values())).pdf(sizes)
 
 
 @dataclass(frozen=True)
@@ -73,8 +54,16 @@ class SizeDistribution:
         Particles that count.
     n_excluded : int
         Particles left out because they touch the edge.
+    edge_particles : bool
+        Whether those that touch the edge count.
+    frames_px : tuple of (int, int)
+        The different frames [px] for which the particles left out at the edge were corrected; empty where
+        they were not.
+    number_density : float or None
+        Particles for each nm2 of the specimen (px2 where lengths are in px) in the micrographs that hold any;
+        None where no frame is known.
     resampled : str
-        What the bootstrap drew: ``"micrographs"`` or ``"particles"``.
+        What the intervals take for independent: ``"micrographs"`` or ``"particles"``.
     confidence : float
         Of the intervals.
     statistics : dict of str to Estimate
@@ -82,16 +71,23 @@ class SizeDistribution:
         median), d90, and span, (d90 - d10) / d50; each is an attribute, too.
     fits : tuple of Fit
         Best first; empty when there are less than three different sizes.
+    sizes, counts : float arrays of shape (n,)
+        The sizes, ascending, and what each counts by number; the counts add up to n.
     """
 
     column: str
     weights: str
     n: int
     n_excluded: int
+    edge_particles: bool
+    frames_px: tuple[tuple[int, int], ...]
+    number_density: float | None
     resampled: str
     confidence: float
     statistics: dict[str, Estimate]
     fits: tuple[Fit, ...]
+    sizes: np.ndarray = field(repr=False, compare=False)
+    counts: np.ndarray = field(repr=False, compare=False)
 
     def __getattr__(self, name: str) -> Estimate:
         if name in _STATISTICS:
@@ -103,6 +99,15 @@ class SizeDistribution:
         """The fit of least AIC."""
         return self.fits[0] if self.fits else None
 
+    @property
+    def edge_rule(self) -> str:
+        """What became of the particles that the frame cuts, in one sentence."""
+        if self.edge_particles:
+            return "Particles that the frame cuts count as they are seen."
+        if self.frames_px:
+            return "Particles that the frame cuts are left out; the others are weighted for it (Miles and Lantuéjoul)."
+        return "Particles that the frame cuts are left out, and nothing corrects for it: the frame is not known."
+
     def to_frame(self) -> pd.DataFrame:
         """Give the statistics as a table: a row for each, with value, low and high."""
         import pandas as pd
@@ -112,13 +117,15 @@ class SizeDistribution:
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain numbers and text that JSON can hold; None for NaN."""
-        plain = {name: getattr(self, name) for name in ("column", "weights", "n", "n_excluded", "resampled")}
+        names = ("column", "weights", "n", "n_excluded", "edge_particles", "edge_rule", "resampled", "confidence")
+        plain = {name: getattr(self, name) for name in (*names, "number_density")}
+        plain |= {"corrected_for_frame": bool(self.frames_px), "frames_px": [[*frame] for frame in self.frames_px]}
         statistics = {
             name: {key: float(number) if np.isfinite(number) else None for key, number in vars(estimate).items()}
             for name, estimate in self.statistics.items()
         }
         fits = [{"family": fit.family, "parameters": dict(fit.parameters), "aic": fit.aic} for fit in self.fits]
-        return plain | {"confidence": self.confidence, "statistics": statistics, "fits": fits}
+        return plain | {"statistics": statistics, "fits": fits}
 
 
 def size_distribution(
@@ -127,7 +134,7 @@ def size_distribution(
     *,
     weights: str = "number",
     edge_particles: bool = False,
-    frame_px: tuple[int, int] | None = None,
+    frame_px: Frames = "table",
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -136,12 +143,14 @@ def size_distribution(
 
     Particles that the frame cuts have no size, so those that touch it are left out. This bends the
     distribution: a large particle is cut more often than a small one, so the sizes come out too small.
-    With ``frame_px`` each particle counts as 1 / ((H - h) (W - w)), the inverse of the area in which a
-    bounding box of h x w lies whole in a frame of H x W: the correction of Miles and Lantuéjoul.
+    Where the frame is known each particle counts as 1 / ((H - h) (W - w)), the inverse of the area in
+    which a bounding box of h x w lies whole in a frame of H x W: the correction of Miles and Lantuéjoul.
+    Statistics, fits and histograms follow it.
 
-    Intervals are the percentiles of a bootstrap. Particles of one micrograph are often alike, which
-    makes an interval that draws single particles too narrow; where there are five micrographs or more
-    it draws whole micrographs.
+    How the intervals are made, and how often they hold the truth, is said in
+    :mod:`temlib.particles.intervals`. Particles of one micrograph are often alike, which would make an
+    interval of single particles too narrow; where there are five micrographs or more, whole micrographs
+    are taken for independent.
 
     Parameters
     ----------
@@ -154,8 +163,10 @@ def size_distribution(
         What a particle counts: 1, or the area of the circle or the volume of the sphere of that size.
     edge_particles : bool
         Keep those that touch the edge.
-    frame_px : (int, int), optional
-        Height and width of the micrographs [px], to correct for the particles left out.
+    frame_px : "table", (int, int), dict of micrograph to (int, int), or None
+        Height and width of the micrographs [px], to correct for the particles left out: those that the
+        table holds where it does (columns ``frame_height_px`` and ``frame_width_px``), one for all, one for
+        each, or no correction.
     confidence : float
         Of the intervals, in (0, 1).
     n_bootstrap : int
@@ -166,54 +177,84 @@ def size_distribution(
     Returns
     -------
     SizeDistribution
-        The fits are to the sizes of the particles counted, each as 1, whatever the weights.
+        The fits are to the distribution by number, whatever the weights. Fewer than five particles, or
+        particles of one size, have no intervals.
 
     Raises
     ------
     ValueError
-        When a column is missing, an argument is out of range, or less than two particles are left.
+        When a column is missing, an argument is out of range, a frame does not hold its particles' boxes,
+        or less than two particles are left.
     """
     column = _size_column(table, column)
     _check(weights, edge_particles, frame_px, confidence, n_bootstrap)
     _require(table, [] if edge_particles else ["touches_edge"])
-    kept = table if edge_particles else table[~table["touches_edge"].astype(bool)]
-    kept = kept.sort_values(column, kind="stable")
-    sizes = kept[column].to_numpy(float)
+    whole = np.ones(len(table), bool) if edge_particles else ~table["touches_edge"].to_numpy(bool)
+    sizes = table[column].to_numpy(float)[whole]
     if len(sizes) < 2:
         raise ValueError(f"{len(sizes)} of {len(table)} particles are left; measure more, or keep those at the edge")
-    if not (np.isfinite(sizes).all() and sizes[0] > 0):
+    if not (np.isfinite(sizes).all() and sizes.min() > 0):
         raise ValueError(f"{column} holds sizes that are missing or not above 0; drop these rows")
-    counts = sizes ** _POWERS[weights] * (1 if frame_px is None else _edge_weights(kept, frame_px))
-    groups = _micrographs(kept)
-    drawn = _bootstrap(sizes, counts, groups, n_bootstrap, np.random.default_rng(seed))
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    intervals = np.quantile(drawn, tails, axis=0) if n_bootstrap else np.full((2, len(_STATISTICS)), np.nan)
-    statistics = {
-        name: Estimate(*map(float, row))
-        for name, row in zip(_STATISTICS, np.vstack([_statistics(sizes, counts), intervals]).T, strict=True)
-    }
-    resampled = "particles" if groups is None else "micrographs"
-    n_excluded = len(table) - len(kept)
-    return SizeDistribution(column, weights, len(kept), n_excluded, resampled, confidence, statistics, _fit_all(sizes))
+    seen, frames = frame_weights(table, whole, None if edge_particles else frame_px)
+    density = float(seen.sum()) if frames else None
+    order = np.argsort(sizes, kind="stable")
+    sizes, counts = sizes[order], (seen * len(sizes) / seen.sum())[order]
+    groups = _micrographs(table[whole])
+    power = _POWERS[weights]
+    rng = np.random.default_rng(seed)
+    bounds = intervals(sizes, counts, power, groups if groups is None else groups[order], confidence, n_bootstrap, rng)
+    return SizeDistribution(
+        column=column,
+        weights=weights,
+        n=len(sizes),
+        n_excluded=len(table) - len(sizes),
+        edge_particles=edge_particles,
+        frames_px=frames,
+        number_density=density,
+        resampled="particles" if groups is None else "micrographs",
+        confidence=confidence,
+        statistics=_estimates(_statistics(sizes, counts * sizes**power), bounds),
+        fits=fit_all(sizes, counts),
+        sizes=sizes,
+        counts=counts,
+    )
 
 
-def particles_needed(source: SizeDistribution | pd.DataFrame, precision: float = 0.05, confidence: float = 0.95) -> int:
-    """Say how many particles it takes to know the median size to a relative precision.
+def _estimates(values: dict[str, float], bounds: dict[str, np.ndarray]) -> dict[str, Estimate]:
+    """Join values and intervals; a value is never outside of its interval."""
+    estimates = {}
+    for name, value in values.items():
+        low, high = bounds.get(name, (np.nan, np.nan))
+        if not np.isfinite(high):
+            low = high = np.nan
+        estimates[name] = Estimate(value, float(np.minimum(low, value)), float(np.maximum(high, value)))
+    return estimates
 
-    For log-normal sizes of geometric standard deviation exp(s), with the median of the weighted
-    distribution as it follows from the particles' geometric mean and s (of number weights the two are
-    the same): n = z^2 s^2 (1 + 2 c^2 s^2) / ln(1 + precision)^2, c = 0, 2, 3 for weights of number,
-    area, volume (Masuda and Gotoh, Adv. Powder Technol. 10 (1999) 159). It takes the particles for
-    independent: where micrographs differ it takes more.
+
+def particles_needed(
+    source: SizeDistribution | pd.DataFrame,
+    precision: float = 0.05,
+    confidence: float = 0.95,
+    statistic: str = "median",
+) -> int:
+    """Say how many particles it takes to know the median or the mean size to a relative precision.
+
+    For log-normal sizes of geometric standard deviation exp(s), weighted by the power c of the size (0, 2, 3
+    by number, area, volume), n = z^2 v / ln(1 + precision)^2, with the variance v of the logarithm that a
+    sample's statistic has for large n: of the median pi/2 s^2 exp(c^2 s^2), of the mean
+    exp((c + 1)^2 s^2) - 2 exp((c^2 + c) s^2) + exp(c^2 s^2). That n particles keep the promise is tested by
+    simulation. It takes the particles for independent: where micrographs differ it takes more.
 
     Parameters
     ----------
     source : SizeDistribution or DataFrame
         A first sample; a table is taken by number and equivalent diameter.
     precision : float
-        Half the interval's width over the median, above 0: 0.05 for 5 %.
+        Half the interval's width over the value, above 0: 0.05 for 5 %.
     confidence : float
         In (0, 1).
+    statistic : {"median", "mean"}
+        Of the weighted distribution.
 
     Raises
     ------
@@ -224,94 +265,40 @@ def particles_needed(source: SizeDistribution | pd.DataFrame, precision: float =
 
     if not (precision > 0 and 0 < confidence < 1):
         raise ValueError(f"precision={precision} and confidence={confidence}: pass more than 0, and one in (0, 1)")
+    if statistic not in ("median", "mean"):
+        raise ValueError(f"statistic={statistic!r} is unknown; choose median or mean")
     distribution = source if isinstance(source, SizeDistribution) else size_distribution(source, n_bootstrap=0)
     lognormal = next((fit for fit in distribution.fits if fit.family == "lognormal"), None)
     if lognormal is None:
         raise ValueError("the sample has less than three different sizes, so no spread; measure more particles")
-    variance = np.log(lognormal.parameters["geometric_standard_deviation"]) ** 2
-    power = _POWERS[distribution.weights]
-    quantile = norm.ppf((1 + confidence) / 2)
-    return int(np.ceil(quantile**2 * variance * (1 + 2 * power**2 * variance) / np.log1p(precision) ** 2))
+    spread = np.log(lognormal.parameters["geometric_standard_deviation"]) ** 2
+    c = _POWERS[distribution.weights]
+    median = np.pi / 2 * spread * np.exp(c**2 * spread)
+    mean = np.exp((c + 1) ** 2 * spread) - 2 * np.exp((c**2 + c) * spread) + np.exp(c**2 * spread)
+    variance = median if statistic == "median" else mean
+    return int(np.ceil(norm.ppf((1 + confidence) / 2) ** 2 * variance / np.log1p(precision) ** 2))
 
 
-def _statistics(sizes: np.ndarray, weights: np.ndarray) -> list[float]:
-    """Give the statistics of ascending sizes in the order of their names."""
+def _statistics(sizes: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Give the statistics of ascending sizes."""
     share = weights / weights.sum()
     unbiased = 1 / (share @ (1 - share))  # n / (n - 1) for equal weights
     logarithms = np.log(sizes)
     mean, log_mean = share @ sizes, share @ logarithms
     variance = unbiased * (share @ (sizes - mean) ** 2)
     log_variance = unbiased * (share @ (logarithms - log_mean) ** 2)
-    d10, d50, d90 = np.interp([0.1, 0.5, 0.9], np.cumsum(share) - share / 2, sizes)
+    d10, d50, d90 = quantiles_of(sizes, weights, QUANTILES)
     spread = np.sqrt(variance), np.exp(log_mean), np.exp(np.sqrt(log_variance))
-    return [mean, d50, *spread, d10, d50, d90, (d90 - d10) / d50]
+    values = (mean, d50, *spread, d10, d50, d90, (d90 - d10) / d50)
+    return dict(zip(_STATISTICS, map(float, values), strict=True))
 
 
-def _bootstrap(
-    sizes: np.ndarray, weights: np.ndarray, groups: list[np.ndarray] | None, n: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Give the statistics of ``n`` samples; shape (n, statistics)."""
-
-    def draw() -> np.ndarray:
-        if groups is None:
-            return rng.integers(len(sizes), size=len(sizes))
-        return np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-
-    samples = (np.sort(draw()) for _ in range(n))  # the sizes are sorted, so those drawn are as well
-    return np.array([_statistics(sizes[sample], weights[sample]) for sample in samples])
-
-
-def _micrographs(table: pd.DataFrame) -> list[np.ndarray] | None:
-    """Give the places of each micrograph's particles, None where there are too few micrographs."""
+def _micrographs(table: pd.DataFrame) -> np.ndarray | None:
+    """Give the number of each particle's micrograph, from 0 on; None where there are too few."""
     if "micrograph" not in table:
         return None
-    groups = list(table.groupby("micrograph", dropna=False).indices.values())
-    return groups if len(groups) >= _FEWEST_MICROGRAPHS else None
-
-
-def _edge_weights(table: pd.DataFrame, frame_px: tuple[int, int]) -> np.ndarray:
-    """Give 1 over the number of places where each bounding box is whole and off the frame."""
-    _require(table, ["top_px", "left_px", "bottom_px", "right_px"])
-    places = 1.0
-    for length, low, high in zip(frame_px, ("top_px", "left_px"), ("bottom_px", "right_px"), strict=True):
-        free = length - 1 - (table[high] - table[low]).to_numpy(float)
-        if not (free > 0).all() or (table[high] > length).any():
-            raise ValueError(f"particles do not fit in frame_px={frame_px}; pass height and width of the micrographs")
-        places = places * free
-    return 1 / np.asarray(places)
-
-
-def _fit_all(sizes: np.ndarray) -> tuple[Fit, ...]:
-    if len(np.unique(sizes)) < 3:
-        return ()
-    from scipy.stats import weibull_min
-
-    logarithms = np.log(sizes)
-    scale = sizes.mean()
-    shape, _, width = weibull_min.fit(sizes / scale, floc=0)
-    found = {
-        "lognormal": {
-            "geometric_mean": np.exp(logarithms.mean()),
-            "geometric_standard_deviation": np.exp(logarithms.std()),
-        },
-        "normal": {"mean": scale, "standard_deviation": sizes.std()},
-        "weibull": {"shape": shape, "scale": width * scale},
-    }
-    fits = []
-    for family, parameters in found.items():
-        plain = {name: float(value) for name, value in parameters.items()}
-        likelihood = _frozen(family, tuple(plain.values())).logpdf(sizes).sum()
-        fits.append(Fit(family, plain, float(2 * len(plain) - 2 * likelihood)))
-    return tuple(sorted(fits, key=lambda fit: fit.aic))
-
-
-def _frozen(family: str, parameters: tuple[float, ...]) -> Any:
-    from scipy import stats
-
-    first, second = parameters
-    if family == "lognormal":
-        return stats.lognorm(np.log(second), scale=first)
-    return stats.norm(first, second) if family == "normal" else stats.weibull_min(first, scale=second)
+    numbers = table.groupby("micrograph", dropna=False).ngroup().to_numpy()
+    return numbers if len(np.unique(numbers)) >= _FEWEST_MICROGRAPHS else None
 
 
 def _size_column(table: pd.DataFrame, column: str | None) -> str:
@@ -327,12 +314,10 @@ def _require(table: pd.DataFrame, columns: list[str]) -> None:
         raise ValueError(f"the table has no column {', '.join(missing)}; pass what measure_particles gives")
 
 
-def _check(
-    weights: str, edge_particles: bool, frame_px: tuple[int, int] | None, confidence: float, n_bootstrap: int
-) -> None:
+def _check(weights: str, edge_particles: bool, frame_px: Frames, confidence: float, n_bootstrap: int) -> None:
     if weights not in _POWERS:
         raise ValueError(f"weights={weights!r} is unknown; choose from {', '.join(_POWERS)}")
-    if frame_px is not None and edge_particles:
+    if edge_particles and not (frame_px is None or isinstance(frame_px, str)):
         raise ValueError("frame_px corrects for particles left out at the edge; pass edge_particles=False with it")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence} is not in (0, 1); pass 0.95, say")

@@ -67,7 +67,8 @@ def seeds(scores: pd.DataFrame) -> Figure:
             axes.axhline(rows[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
         better = (rows["TL"] > rows["ML"]).groupby(rows["seed"], sort=False).sum()
         counts = ", ".join(str(n) for n in better)
-        axes.set_title(f"{run}: TL better on {counts} of {rows['name'].nunique()}", fontsize=FONT_PT)
+        words = f"{run}: TL better on {counts} of {rows['name'].nunique()}"
+        axes.set_title(words, fontsize=FONT_PT, parse_math=False)
         axes.set(ylim=(-0.02, 1.02), xticks=np.arange(1, rows["name"].nunique() + 1))
         axes.set_ylabel("IoU with the truth", fontsize=FONT_PT)
         axes.tick_params(labelsize=FONT_PT)

@@ -26,7 +26,7 @@ from skimage.measure import label as numbered
 
 from temlib.errors import MicrographError, OutputError, one_line
 from temlib.files.grey_levels import normalise
-from temlib.files.json_files import parse_json
+from temlib.files.json_files import in_range, parse_json
 from temlib.files.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
 from temlib.jobs.records import Watched, alone
@@ -295,17 +295,19 @@ class Painting:
             self.mode = MODES[MODES.index(record["mode"])]
             self.accepted = record["accepted"] is True and self.path("_painted.tif").exists()
             if record["pixel_size_source"] == "scale bar":
-                self._set_pixel_size(tuple(record["pixel_size_nm"]))
+                height, width = record["pixel_size_nm"]
+                self._set_pixel_size(tuple(in_range("pixel_size_nm", each, 1e-9, 1e9) for each in (height, width)))
                 self.pixel_size_source = "scale bar"
             if self.path("_start.png").exists():
                 self.start = load_labels(self.path("_start.png"), self.shape) > 0
+            marks = rasterise(self.strokes, self.shape)
         except (OSError, KeyError, TypeError, ValueError) as error:
             reason = one_line(error)
             raise MicrographError(f"{path}: cannot be taken up again ({reason}); move it away") from error
         if version != _FORMAT or digest != self._digest:
             what = "another micrograph" if version == _FORMAT else "another version of temlib"
             raise MicrographError(f"{path}: belongs to {what}; name another folder for the labels")
-        self.marks = rasterise(self.strokes, self.shape)
+        self.marks = marks
 
     def _check_that_nothing_lies_there(self) -> None:
         for ending in FILES:

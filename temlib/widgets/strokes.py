@@ -24,6 +24,8 @@ BRUSH = {"size": 3, "largest": 500, "thinnest": 0.75}
 """Diameter at first, and the largest [px]; the radius [px] with which a point anywhere in a pixel covers that pixel."""
 
 _MOST_POINTS = 100_000
+_FARTHEST = 1e6  # px: no image reaches there
+_MOST_WORK = 10**10  # pixels that are looked at for all strokes together
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,16 @@ class Stroke:
         ValueError
             When the class is unknown, the size out of range, or the points are no pairs of numbers.
         """
-        if kind not in CLASSES:
-            raise ValueError(f"a stroke of {kind!r}; it must be one of {', '.join(CLASSES)}")
+        if not isinstance(kind, str) or kind not in CLASSES:
+            raise ValueError(f"a stroke of {str(kind)[:60]!r}; it must be one of {', '.join(CLASSES)}")
         if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= BRUSH["largest"]:
             raise ValueError(f"a brush of size {size!r}; it must lie between 0 and {BRUSH['largest']} pixels")
         try:
             array = np.asarray(points, dtype=float)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             array = np.empty(0)
-        if array.ndim != 2 or array.shape[1] != 2 or not 0 < len(array) <= _MOST_POINTS or not np.isfinite(array).all():
+        pairs = array.ndim == 2 and array.shape[1] == 2 and 0 < len(array) <= _MOST_POINTS
+        if not pairs or not (np.abs(array) <= _FARTHEST).all():
             raise ValueError(f"a stroke needs 1 to {_MOST_POINTS} points (x, y); got {str(points)[:60]}")
         return cls(str(kind), float(size), tuple((float(x), float(y)) for x, y in array))
 
@@ -98,11 +101,28 @@ def draw(marks: np.ndarray, stroke: Stroke) -> None:
 
 
 def rasterise(strokes: Iterable[Stroke], shape: tuple[int, int]) -> np.ndarray:
-    """Draw strokes one over the other; give the scribble image, uint8 of this shape."""
+    """Draw strokes one over the other; give the scribble image, uint8 of this shape.
+
+    Raises
+    ------
+    ValueError
+        When that would take minutes: no hand has drawn so much.
+    """
+    strokes = list(strokes)
+    if sum(_work(stroke, shape) for stroke in strokes) > _MOST_WORK:
+        raise ValueError(f"strokes that cover more than {_MOST_WORK:.0e} pixels, one over the other")
     marks = np.full(shape, UNMARKED, np.uint8)
     for stroke in strokes:
         draw(marks, stroke)
     return marks
+
+
+def _work(stroke: Stroke, shape: tuple[int, int]) -> float:
+    """Give the pixels that :func:`draw` looks at for a stroke."""
+    points = np.array(stroke.points if len(stroke.points) > 1 else stroke.points * 2)[:, ::-1]
+    reach = max(stroke.size / 2, BRUSH["thinnest"])
+    low, high = np.minimum(points[1:], points[:-1]) - reach, np.maximum(points[1:], points[:-1]) + reach
+    return float((np.clip(high, 0, shape) - np.clip(low, 0, shape)).prod(axis=1).sum())
 
 
 def _within(low: float, high: float, size: int) -> tuple[int, int]:

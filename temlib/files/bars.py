@@ -1,0 +1,280 @@
+"""Bars: straight, level, even marks burnt into a picture, found by shape alone and measured to a fraction of a pixel.
+
+A bar has a level upper and a level lower edge of opposite sign and the same extent, an even tone between
+them, and two sharp ends. Particles seldom have all four.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["Bar", "find_bars", "joined"]
+
+_SMOOTHED = 7  # px along a row, against noise
+_SHORTEST = 12  # px
+_THICKEST = 0.5  # of its length
+_LEAST_CONTRAST = 14.0  # of 255
+_ALIKE = 0.6  # share of two edges' extents that they have in common
+_COVERED = 0.85  # share of a bar's length along which it differs from what is above and below
+_CUT = 12  # px above the lower frame
+_OUTLINE = 0.2  # of a bar's contrast
+_END = 12  # px beyond an end that are looked at
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar in a picture.
+
+    Attributes
+    ----------
+    x0, x1 : float
+        Its ends [px], 0 being the left edge of the picture's first column.
+    y0, y1 : float
+        Its upper and lower edge [px], to about a pixel.
+    contrast : float
+        Its tone less that of its surroundings, of 255.
+    quality : float
+        From 0 to 1: how even, how sharp and how complete it is.
+    """
+
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+    contrast: float
+    quality: float
+
+    @property
+    def length(self) -> float:
+        """From end to end [px]."""
+        return self.x1 - self.x0
+
+    @property
+    def thickness(self) -> float:
+        """From edge to edge [px]."""
+        return self.y1 - self.y0
+
+
+def find_bars(grey: np.ndarray) -> list[Bar]:
+    """Find the bars of a picture, the best first.
+
+    Parameters
+    ----------
+    grey : array of shape (height, width)
+        Grey levels from 0 to 255.
+
+    Returns
+    -------
+    list of Bar
+        No two of them are the same; a frame's lines, the strokes of letters and rods may be among them.
+    """
+    grey = np.asarray(grey, dtype=np.float32)
+    if min(grey.shape) < 2 * _SHORTEST:
+        return []
+    tops, bottoms = _edges(grey)
+    found: list[Bar] = []
+    for rising in (1, -1):
+        for y0, y1, x0, x1 in [*_pairs(tops[rising], bottoms[rising]), *_cut(tops[rising], len(grey))]:
+            bar = _measured(grey, y0, y1, x0, x1)
+            if bar is not None:
+                found.append(bar)
+    kept = _best_of_each(found)
+    return [_with_outline(grey, bar) for bar in kept if not any(_is_around(bar, other) for other in kept)]
+
+
+def joined(bars: list[Bar], gap: tuple[float, float]) -> list[Bar]:
+    """Join what stands left and right of a label into the bar that it interrupts.
+
+    Parameters
+    ----------
+    bars : list of Bar
+        Among which the two halves are.
+    gap : (float, float)
+        From where to where the label stands [px].
+    """
+    whole = []
+    width = gap[1] - gap[0]
+    for left in bars:
+        for right in bars:
+            near = abs(left.x1 - gap[0]) < 0.4 * width and abs(right.x0 - gap[1]) < 0.4 * width
+            level = abs(left.y0 - right.y0) <= 1.5 and abs(left.y1 - right.y1) <= 1.5
+            if near and level and left.x1 < right.x0 and left.contrast * right.contrast > 0:
+                ratio = min(left.length, right.length) / max(left.length, right.length)
+                if ratio > 0.8:
+                    whole.append(replace(left, x1=right.x1, quality=min(left.quality, right.quality) * ratio))
+    return whole
+
+
+def _edges(grey: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Give runs (y, x0, x1) of rising and falling steps down the rows: where bars of either tone may begin and end."""
+    even = ndimage.uniform_filter1d(grey, _SMOOTHED, axis=1, mode="nearest")
+    step = np.zeros_like(even)
+    step[1:-1] = even[2:] - even[:-2]
+    noise = 1.4826 * np.median(np.abs(step - np.median(step)))
+    least = max(_LEAST_CONTRAST * 0.6, min(2.0 * noise, 40.0))
+    rises, falls = _runs(step > least), _runs(step < -least)
+    return {1: rises, -1: falls}, {1: falls, -1: rises}
+
+
+def _runs(mask: np.ndarray) -> np.ndarray:
+    """Give runs along the rows, of at least the shortest length: int array (n, 3) of y, x0, x1 (behind the end)."""
+    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
+    change = np.diff(padded, axis=1)
+    ys, starts = np.nonzero(change == 1)
+    ends = np.nonzero(change == -1)[1]
+    long = ends - starts >= _SHORTEST
+    return np.stack([ys[long], starts[long], ends[long]], axis=1)
+
+
+def _pairs(tops: np.ndarray, bottoms: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Pair upper edges with the lower edges of the same extent."""
+    pairs = []
+    for y, x0, x1 in tops:
+        low = np.searchsorted(bottoms[:, 0], y + 2)
+        high = np.searchsorted(bottoms[:, 0], y + max(3, int(_THICKEST * (x1 - x0))) + 2)
+        below = bottoms[low:high]
+        common = np.minimum(below[:, 2], x1) - np.maximum(below[:, 1], x0)
+        most = np.maximum(below[:, 2], x1) - np.minimum(below[:, 1], x0)
+        pairs += [
+            (int(y), int(other[0]), int(max(x0, other[1])), int(min(x1, other[2])))
+            for other in below[common > _ALIKE * most]
+        ]
+    return pairs
+
+
+def _cut(tops: np.ndarray, height: int) -> list[tuple[int, int, int, int]]:
+    """Pair upper edges near the lower frame with that frame."""
+    return [(int(y), height - 1, int(x0), int(x1)) for y, x0, x1 in tops[tops[:, 0] >= height - _CUT] if y < height - 2]
+
+
+def _measured(grey: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> Bar | None:
+    """Measure a bar between two edges; None where it is none."""
+    width = grey.shape[1]
+    inner = slice(y0 + 1, max(y1, y0 + 2)) if y1 - y0 < 4 else slice(y0 + 2, y1 - 1)
+    left, right = max(x0 - _END, 0), min(x1 + _END, width)
+    profile = grey[inner, left:right].mean(axis=0)
+    core = slice(x0 - left + 3, x1 - left - 3)
+    if core.stop - core.start < 5:
+        return None
+    tone = float(np.median(profile[core]))
+    above = _ground(grey[max(y0 - 4, 0) : y0, left:right][::-1], tone, core)
+    below = _ground(grey[y1 + 1 : y1 + 5, left:right], tone, core)
+    if above is None:
+        return None
+    below = above if below is None else below  # the frame cuts it lengthwise
+    contrast = tone - float(np.median(np.concatenate([above[core], below[core]])))
+    spread = np.subtract(*np.percentile(profile[core], [95, 5]))
+    if abs(contrast) < _LEAST_CONTRAST or spread > 0.5 * abs(contrast):
+        return None
+    ends = _ends(profile, core, tone, contrast)
+    if ends is None:
+        return None
+    columns = slice(int(ends[0] + 0.5), max(int(ends[1] + 0.5), int(ends[0] + 0.5) + 1))
+    sign = np.sign(contrast)
+    differs = [(sign * (profile[columns] - side[columns]) > 0.4 * abs(contrast)).mean() for side in (above, below)]
+    if min(differs) < _COVERED:
+        return None
+    even = 1 - spread / abs(contrast)
+    quality = float(np.clip(even * min(differs) ** 2 * ends[2], 0, 1))
+    return Bar(ends[0] + left, ends[1] + left, y0 + 0.5, y1 + 0.5, contrast, quality)
+
+
+def _ground(rows: np.ndarray, tone: float, core: slice) -> np.ndarray | None:
+    """Give of the rows beside a bar, the nearest first, the first one that blur leaves alone."""
+    if not len(rows):
+        return None
+    differ = np.abs(np.median(rows[:, core], axis=1) - tone)
+    return rows[int(np.argmax(differ > 0.8 * differ.max()))]
+
+
+def _ends(profile: np.ndarray, core: slice, tone: float, contrast: float) -> tuple[float, float, float] | None:
+    """Find where a bar's tone gives way: both ends [px, edge of the first column 0], and how sharp they are, 0 to 1."""
+    middle = (core.start + core.stop) // 2
+    to_left = _end(profile[middle::-1], tone, contrast)
+    to_right = _end(profile[middle:], tone, contrast)
+    if to_left is None or to_right is None:
+        return None
+    return middle + 0.5 - to_left[0], middle + 0.5 + to_right[0], min(to_left[1], to_right[1])
+
+
+def _end(profile: np.ndarray, tone: float, contrast: float) -> tuple[float, float] | None:
+    """Follow a bar from its middle to its end: how far it is [px, from a pixel's centre], and how sharp, 0 to 1."""
+    left_over = np.sign(contrast) * (tone - profile) / abs(contrast)  # 0 in the bar, 1 where it is gone
+    gone = np.flatnonzero(left_over > 0.35)
+    if not len(gone) or gone[0] < 1:
+        return None
+    first = int(gone[0])
+    beyond = left_over[first : first + 8]
+    outside = float(np.median(beyond[2:])) if len(beyond) > 4 else float(beyond[-1])
+    if outside < (0.35 if len(beyond) > 2 else 0.7):
+        return None
+    half = outside / 2
+    after = np.flatnonzero(left_over[max(first - 3, 0) :] > half)
+    if not len(after) or (after[0] == 0 and first > 3):
+        return None
+    last = max(first - 3, 0) + int(after[0])
+    before, behind = left_over[last - 1], left_over[last]
+    where = last - 1 + (half - before) / max(behind - before, 1e-6)
+    rise = np.flatnonzero(left_over[max(last - 5, 0) : last + 6] > 0.8 * outside)
+    fall = np.flatnonzero(left_over[max(last - 5, 0) : last + 6] < 0.2 * outside)
+    width = (rise[0] - fall[fall < rise[0]][-1]) if len(rise) and len(fall[fall < rise[0]]) else 6
+    return float(where), float(np.clip(1.3 - width / 8, 0.2, 1))
+
+
+def _with_outline(grey: np.ndarray, bar: Bar) -> Bar:
+    """Count the outline to a bar: one that differs more from the surroundings than it does, or black around white.
+
+    A weaker one is the halo that sharpening leaves.
+    """
+    rows = slice(round((bar.y0 + bar.y1) / 2 - 0.5), round((bar.y0 + bar.y1) / 2 + 0.5) + 1)
+    profile = grey[rows].mean(axis=0)
+    last, first = int(np.ceil(bar.x1)), int(np.floor(bar.x0))
+    to_right, to_left = _outline(profile[last - 1 :], bar.contrast), _outline(profile[: first + 1][::-1], bar.contrast)
+    if to_right is None or to_left is None or abs(to_right - to_left) > 1.5:
+        return bar
+    wide = (to_left + to_right) / 2
+    return replace(bar, x0=first + 0.5 - to_left, x1=last - 0.5 + to_right, y0=bar.y0 - wide, y1=bar.y1 + wide)
+
+
+def _outline(profile: np.ndarray, contrast: float) -> float | None:
+    """Give where the outline ends [px, from the middle of the bar's last pixel]; None where there is none."""
+    if len(profile) < 10:
+        return None
+    sign = np.sign(contrast)
+    beyond = sign * profile[:14]
+    ground = float(np.median(beyond[7:]))
+    deepest = int(np.argmin(beyond[:5]))
+    fallen = ground - beyond[deepest]
+    if fallen < _OUTLINE * abs(contrast) or (fallen < abs(contrast) and (contrast < 0 or fallen < 0.3 * ground)):
+        return None
+    half = (ground + beyond[deepest]) / 2
+    over = np.flatnonzero(beyond[deepest:7] > half)
+    if not len(over):
+        return None
+    at = deepest + int(over[0])
+    return float(at - 1 + (half - beyond[at - 1]) / max(beyond[at] - beyond[at - 1], 1e-6))
+
+
+def _best_of_each(bars: list[Bar]) -> list[Bar]:
+    """Keep of those that lie on one another the best."""
+    kept: list[Bar] = []
+    for bar in sorted(bars, key=lambda bar: -bar.quality * min(bar.thickness, 6) ** 0.25):
+        if not any(_are_one(bar, other) for other in kept):
+            kept.append(bar)
+    return kept
+
+
+def _is_around(bar: Bar, other: Bar) -> bool:
+    """Say whether one is no bar but the margin, halo or outline of the other."""
+    touches = bar.y0 < other.y1 + 3 and other.y0 < bar.y1 + 3 and bar.contrast * other.contrast < 0
+    wider = bar.x0 - 0.3 < other.x0 and other.x1 < bar.x1 + 0.3 and other.length > 0.6 * bar.length
+    return touches and wider and other.quality > 0.5 * bar.quality
+
+
+def _are_one(bar: Bar, other: Bar) -> bool:
+    common = min(bar.x1, other.x1) - max(bar.x0, other.x0)
+    level = bar.y0 < other.y1 + 2 and other.y0 < bar.y1 + 2
+    return level and common > 0.5 * max(bar.length, other.length) and bar.contrast * other.contrast > 0

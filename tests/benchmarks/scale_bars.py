@@ -1,0 +1,238 @@
+"""How well scale bars are read: drawn ones in the styles of eight makers, and real ones against truth by eye.
+
+``python tests/benchmarks/scale_bars.py drawn 1000`` and ``... emps`` print tables and, with ``--write``, put them
+into temlib/data/measured. Truth by eye is in temlib/data/measured/scale_bars_truth.csv: numbers only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from temlib import datasets
+from temlib.files.scale_bar import look_for_scale_bar
+
+MEASURED = Path(datasets.CARRIED) / "measured"
+LABELS = ("1 nm", "2 nm", "5 nm", "10 nm", "20 nm", "50 nm", "100 nm", "200 nm", "500 nm", "1 µm", "2 µm", "0.5 µm")
+BARS = "style,label_nm,length_px,answered_nm,answered_px,why,seconds"
+
+
+def font(size: int, rng: np.random.Generator) -> ImageFont.FreeTypeFont:
+    face = rng.choice(["DejaVuSans", "DejaVuSans-Bold", "STIXGeneral", "DejaVuSansMono"])
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"), size)
+
+
+def ground(edge: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw discs on a noisy film; uint8."""
+    level, size = rng.uniform(70, 190), int(rng.integers(10, 60))
+    y, x = np.mgrid[:edge, :edge]
+    image = np.full((edge, edge), level)
+    for _ in range(int(rng.integers(4, 25))):
+        cy, cx = rng.uniform(0, edge, 2)
+        image[np.hypot(y - cy, x - cx) < size * rng.uniform(0.7, 1.2)] = level * rng.uniform(0.2, 0.6)
+    noise = ndimage.gaussian_filter(rng.standard_normal(image.shape), rng.uniform(0.6, 1.5))
+    image = ndimage.gaussian_filter(image, 1) + noise / noise.std() * rng.uniform(2, 14)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def drawn(style: str, rng: np.random.Generator, edge: int = 768) -> tuple[np.ndarray, float, float]:
+    """Draw a micrograph with a scale bar of a style; give it, the bar's length [nm] and its length [px]."""
+    text = str(rng.choice(LABELS))
+    number, unit = text.split()
+    length_nm = float(number) * {"nm": 1, "µm": 1000}[unit]
+    text = text if rng.random() < 0.6 else text.replace(" ", "")
+    length = int(rng.integers(edge // 9, edge // 3))
+    size = int(rng.integers(20, 40))
+    picture = Image.fromarray(np.repeat(ground(edge, rng)[..., None], 3, axis=-1))
+    STYLES[style](ImageDraw.Draw(picture), edge, length, text, font(size, rng), size, rng)
+    factor = rng.uniform(0.6, 1.0)
+    new = round(edge * factor)
+    picture = picture.resize((new, new), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=int(rng.integers(50, 96)))
+    return np.asarray(Image.open(buffer)), length_nm, length * new / edge
+
+
+def strip(draw: Any, edge: int, size: int, texts: str, letters: Any, paper: str = "black", ink: str = "white") -> int:
+    """Draw a data bar along the lower edge, with words in it; give the row where it begins."""
+    top = edge - 2 * size - 16
+    draw.rectangle([0, top, edge, edge], fill=paper)
+    draw.text((8, top + 6), texts, fill=ink, font=letters)
+    return top
+
+
+def bar(draw: Any, x: int, y: int, length: int, thick: int, ink: Any, caps: int = 0) -> None:
+    """Draw a bar of whole pixels, with caps that reach so far above and below."""
+    draw.rectangle([x, y, x + length - 1, y + thick - 1], fill=ink)
+    for cap in (x, x + length - max(thick, 2)) if caps else ():
+        draw.rectangle([cap, y - caps, cap + max(thick, 2) - 1, y + thick - 1 + caps], fill=ink)
+
+
+def centred(draw: Any, x: int, length: int, y: int, text: str, ink: Any, letters: Any) -> None:
+    draw.text((x + length / 2, y), text, fill=ink, font=letters, anchor="ma")
+
+
+def fei(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    width = draw.textlength(text, font=letters)
+    top = strip(draw, edge, size, "HV 200 kV", letters)
+    length_drawn, x, y = length, edge - length - 12, top + size // 2 + 10
+    half = int((length_drawn - width - 16) / 2)
+    if half < 14:  # no room in the bar: above it
+        centred(draw, x, length, top - size - 4, text, "white", letters)
+        bar(draw, x, y, length, 3, "white", 6)
+        return
+    draw.rectangle([x, y, x + half, y + 2], fill="white")
+    draw.rectangle([x + length - 1 - half, y, x + length - 1, y + 2], fill="white")
+    for cap in (x, x + length - 3):
+        draw.rectangle([cap, y - 6, cap + 2, y + 8], fill="white")
+    draw.text((x + length / 2, y + 1), text, fill="white", font=letters, anchor="mm")
+
+
+def zeiss(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    top = edge - 2 * size - 24
+    draw.rectangle([0, top, edge, edge], fill="white")
+    draw.text((edge - 8, top + 8), "EHT = 5.00 kV", fill="black", font=letters, anchor="ra")
+    draw.text((edge - 8, top + size + 10), "WD = 4.5 mm", fill="black", font=letters, anchor="ra")
+    length_x = 14
+    centred(draw, length_x, length, top + 4, text, "black", letters)
+    bar(draw, length_x, top + size + 18, length, 3, "black", 6)
+
+
+def jeol(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    top = strip(draw, edge, size, "JEOL x50,000", letters)
+    x = edge - length - 16
+    centred(draw, x, length, top + 2, text, "white", letters)
+    bar(draw, x, top + size + 16, length, 5, "white")
+
+
+def hitachi(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    top = strip(draw, edge, size, "HT7800 100kV", letters)
+    pitch = length // 10
+    x = edge - 10 * pitch - 20
+    for mark in range(11):
+        draw.rectangle([x + mark * pitch, top + 6, x + mark * pitch + 1, top + 14], fill="white")
+    # What is drawn is a whole number of pitches: shorter than was asked for, see STYLES' user.
+    draw.text((x + 10 * pitch, top + 18), text, fill="white", font=letters, anchor="ra")
+
+
+def tescan(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    top = strip(draw, edge, size, "SEM HV: 10 kV", letters, "#303030")
+    x = edge - length - 30
+    bar(draw, x, top + 14, length, 2, "white", 7)
+    centred(draw, x, length, top + 24, text, "white", letters)
+
+
+def gatan(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    x, y, thick = int(rng.integers(10, 40)), edge - int(rng.integers(26, 50)), int(rng.integers(7, 14))
+    draw.rectangle([x, y, x + length - 1, y + thick], fill="white", outline="black")
+    draw.text((x, y - size - 8), text, fill="white", font=letters, stroke_width=1, stroke_fill="black")
+
+
+def imagej(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    ink, paper = ("white", "black") if rng.random() < 0.5 else ("black", "white")
+    x, y, thick = edge - length - int(rng.integers(16, 60)), edge - size - 46, int(rng.integers(3, 14))
+    wide = max(length, draw.textlength(text, font=letters))
+    middle = x + length / 2
+    if rng.random() < 0.7:
+        draw.rectangle([middle - wide / 2 - 8, y - 8, middle + wide / 2 + 8, y + thick + size + 14], fill=paper)
+    bar(draw, x, y, length, thick, ink)
+    centred(draw, x, length, y + thick + 3, text, ink, letters)
+
+
+def coloured(draw: Any, edge: int, length: int, text: str, letters: Any, size: int, rng: np.random.Generator) -> None:
+    ink = str(rng.choice(["red", "yellow", "cyan", "#00ff00"]))
+    x, y = int(rng.integers(16, 60)), int(rng.integers(size + 16, 100))
+    bar(draw, x, y, length, int(rng.integers(4, 12)), ink)
+    centred(draw, x, length, y - size - 6, text, ink, letters)
+
+
+STYLES: dict[str, Callable[..., None]] = {
+    "FEI": fei,
+    "Zeiss": zeiss,
+    "JEOL": jeol,
+    "Hitachi": hitachi,
+    "Tescan": tescan,
+    "Gatan": gatan,
+    "ImageJ": imagej,
+    "coloured": coloured,
+}
+
+
+def measure_drawn(n: int, seed: int = 0) -> pd.DataFrame:
+    """Read drawn bars, the styles in turn; a row each."""
+    rows = []
+    for number in range(n):
+        style = list(STYLES)[number % len(STYLES)]
+        image, length_nm, length_px = drawn(style, np.random.default_rng([seed, number]))
+        if style == "Hitachi":
+            edge = 768
+            length_px = round(length_px * edge / len(image)) // 10 * 10 * len(image) / edge
+        rows.append({"name": number, "style": style, "label_nm": length_nm, "length_px": length_px} | _read(image))
+    return pd.DataFrame(rows)
+
+
+def measure_emps() -> pd.DataFrame:
+    """Read all micrographs of the training and validation splits of emps; a row each."""
+    known = datasets.table("emps")
+    rows = []
+    for name in known.loc[known["split"] != "test", "name"]:
+        image = datasets.load("emps", [name])[0].image.data
+        rows.append({"name": name} | _read(image))
+    return pd.DataFrame(rows)
+
+
+def _read(image: np.ndarray) -> dict[str, Any]:
+    begun = time.perf_counter()
+    found, why = look_for_scale_bar(image)
+    seconds = round(time.perf_counter() - begun, 2)
+    if found is None:
+        return {"answered_nm": None, "answered_px": None, "x0": None, "x1": None, "why": why, "seconds": seconds}
+    ends = {"x0": round(found.bar[0], 2), "x1": round(found.bar[2], 2)}
+    length = {"answered_nm": found.length_nm, "answered_px": round(found.length_px, 2)}
+    return length | ends | {"why": "", "seconds": seconds}
+
+
+def summary(rows: pd.DataFrame) -> pd.Series:
+    """Say how many were answered, with the right label, and with the right length: within 1 % or, if drawn, 1 px."""
+    answered = rows[rows["answered_nm"].notna()]
+    right = np.isclose(answered["answered_nm"], answered["label_nm"])
+    off = (answered["answered_px"] - answered["length_px"]).abs()
+    return pd.Series(
+        {
+            "bars": len(rows),
+            "answered": len(answered) / max(len(rows), 1),
+            "right_label": right.mean(),
+            "length_within_1_percent": (off <= 0.01 * answered["length_px"]).mean(),
+            "length_within_1_percent_or_px": (off <= np.maximum(0.01 * answered["length_px"], 1)).mean(),
+            "seconds": rows["seconds"].median(),
+        }
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["drawn", "emps"])
+    parser.add_argument("n", type=int, nargs="?", default=1000)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    rows = measure_drawn(options.n) if options.what == "drawn" else measure_emps()
+    if options.what == "drawn":
+        print(pd.DataFrame({style: summary(part) for style, part in rows.groupby("style")} | {"all": summary(rows)}).T)
+    else:
+        print(rows.to_string())
+    if options.write:
+        rows.to_csv(MEASURED / f"scale_bars_{options.what}.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

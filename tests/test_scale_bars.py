@@ -1,0 +1,223 @@
+"""Scale bars: found and measured by shape, read with their labels, or not at all."""
+
+import socket
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import temlib
+from temlib.errors import MicrographError
+from temlib.files import scale_bar, scale_labels
+from temlib.files.bars import find_bars
+from temlib.files.rulers import rulers
+from temlib.files.scale_labels import Text, can_read, labels_in, length_of
+from tests.benchmarks.scale_bars import STYLES, drawn, ground
+
+ocr = pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
+
+
+def noisy(height, width, level=120.0, noise=5.0, seed=0):
+    return np.random.default_rng(seed).normal(level, noise, (height, width)).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(15, 50),
+    st.integers(60, 180),
+    st.integers(2, 12),
+    st.integers(30, 150),
+    st.sampled_from([0.0, 255.0]),
+)
+def test_the_length_of_a_drawn_bar_is_found_to_a_fifth_of_a_pixel(x, y, thick, length, tone):
+    image = noisy(240, 260)
+    image[y : y + thick, x : x + length] = tone
+    best = find_bars(image)[0]
+    assert abs(best.x0 - x) < 0.2
+    assert abs(best.x1 - (x + length)) < 0.2
+    assert abs(best.y0 - y) <= 2
+    assert np.sign(best.contrast) == np.sign(tone - 120)
+
+
+def test_an_end_between_two_pixels_is_found():
+    image = np.full((100, 200), 100.0)
+    image[50:56, 40:120] = 0
+    image[50:56, 120] = 70  # three tenths of a pixel
+    assert find_bars(image)[0].length == pytest.approx(80.3, abs=0.15)
+
+
+def test_an_outline_and_caps_belong_to_a_bar():
+    image = noisy(120, 240, 170, 2)
+    image[60:72, 30:150] = 0
+    image[62:70, 32:148] = 255
+    assert find_bars(image)[0].length == pytest.approx(120, abs=0.6)
+    image = noisy(120, 240, 60, 2)
+    image[60:63, 30:150] = 255
+    image[54:69, 30:33] = image[54:69, 147:150] = 255
+    assert find_bars(image)[0].length == pytest.approx(120, abs=0.3)
+
+
+def test_discs_tilted_rods_and_noise_are_no_bars():
+    y, x = np.mgrid[:200, :200]
+    image = noisy(200, 200)
+    image[np.hypot(y - 60, x - 60) < 30] = 20
+    image[(np.abs((y - 130) * 0.94 - (x - 130) * 0.34) < 6) & (np.abs((y - 130) * 0.34 + (x - 130) * 0.94) < 40)] = 20
+    assert [bar for bar in find_bars(image) if bar.length > 25 and bar.quality > 0.5] == []
+
+
+def test_a_ruler_goes_from_its_first_mark_to_its_last():
+    image = noisy(100, 300, 20, 2)
+    for mark in range(11):
+        image[40:50, 50 + 20 * mark : 52 + 20 * mark] = 255
+    (ruler,) = rulers(image)
+    assert ruler.length == pytest.approx(200, abs=0.2)
+    image[40:50, 250:252] = 20  # with ten marks it could be one that the frame cuts
+    assert rulers(image) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "nm"),
+    [
+        ("200 nm", 200),
+        ("200nm", 200),
+        ("200 n m", 200),
+        ("1µm", 1000),
+        ("0.2 um", 200),
+        ("0,5 μm", 500),
+        ("0.5pm", 500),
+        ("1.00 mm", 1e6),
+        ("5 Å", 0.5),
+    ],
+)
+def test_a_label_is_a_number_and_a_unit_of_length(text, nm):
+    assert length_of(text) == pytest.approx(nm)
+
+
+@pytest.mark.parametrize(
+    "text", ["nm", "200", "100 kV", "05 µm", "100 pm", "0 nm", "b2", "12:24:05", "200 nmol", "x50.0k"]
+)
+def test_what_could_mean_something_else_is_no_label(text):
+    assert length_of(text) is None
+
+
+def test_lengths_of_other_things_in_a_data_bar_are_no_labels():
+    line = (0.0, 0.0, 300.0, 20.0)
+    assert labels_in([Text("WD = 4.5 mm", line, 1.0), Text("HFW 2.98 µm", line, 1.0), Text("200 nm", line, 0.3)]) == []
+    (label,) = labels_in([Text("Mag 50 k  200 nm", line, 1.0)])
+    assert (label.length_nm, label.box[2]) == (200, 300.0)
+    joined = labels_in([Text("20", (0, 0, 30, 20), 1.0), Text("nm", (35, 0, 60, 20), 1.0)])
+    assert [label.length_nm for label in joined] == [20]
+
+
+def test_without_the_extra_one_line_says_how_to_install_it(monkeypatch):
+    scale_labels._reader.cache_clear()
+    monkeypatch.setattr(scale_labels, "find_spec", lambda name: None)
+    with pytest.raises(MicrographError, match=r"pip install 'temlib\[scalebar\]'") as error:
+        temlib.read_scale_bar(noisy(200, 200))
+    assert "\n" not in str(error.value)
+
+
+def saying(monkeypatch, *texts):
+    """Let texts be read as these; a line again as it was."""
+    monkeypatch.setattr(scale_bar, "read_texts", lambda picture: list(texts))
+    monkeypatch.setattr(scale_bar, "read_line", lambda picture: (texts[0].says, 1.0))
+
+
+def with_bars(*bars):
+    image = noisy(300, 400)
+    for x, y, length in bars:
+        image[y : y + 6, x : x + length] = 255
+    return image
+
+
+def test_a_bar_and_its_label_give_the_pixel_size(monkeypatch):
+    saying(monkeypatch, Text("200 nm", (40.0, 250.0, 130.0, 275.0), 0.99))
+    found = temlib.read_scale_bar(with_bars((30, 280, 100), (250, 40, 70)))
+    assert found.pixel_size_nm == pytest.approx(2, rel=0.005)
+    assert found.source == "scale bar, 200 nm over 100.0 px, read"
+    assert (found.label, found.length_nm) == ("200 nm", 200)
+
+
+def test_labels_or_panels_that_disagree_are_no_answer(monkeypatch):
+    one, two = Text("200 nm", (40.0, 250.0, 130.0, 275.0), 1.0), Text("500 nm", (240.0, 250.0, 330.0, 275.0), 1.0)
+    saying(monkeypatch, one, two)
+    with pytest.warns(UserWarning, match=r"'200 nm' over 100.* and '500 nm' over 110.* disagree"):
+        assert temlib.read_scale_bar(with_bars((30, 280, 100), (240, 280, 110))) is None
+
+
+def test_a_label_that_reads_differently_the_second_time_is_no_answer(monkeypatch):
+    saying(monkeypatch, Text("200 nm", (40.0, 250.0, 130.0, 275.0), 1.0))
+    monkeypatch.setattr(scale_bar, "read_line", lambda picture: ("20 nm", 1.0))
+    with pytest.warns(UserWarning, match="read twice alike"):
+        assert temlib.read_scale_bar(with_bars((30, 280, 100))) is None
+
+
+def test_a_label_without_a_bar_and_a_bar_cut_by_the_frame_are_no_answer(monkeypatch):
+    saying(monkeypatch, Text("200 nm", (40.0, 250.0, 130.0, 275.0), 1.0))
+    for image in (with_bars(), with_bars((0, 280, 100)), with_bars((20, 280, 380))):
+        with pytest.warns(UserWarning, match="no clear bar"):
+            assert temlib.read_scale_bar(image) is None
+
+
+def test_a_label_cut_by_the_left_frame_is_no_answer(monkeypatch):
+    saying(monkeypatch, Text("00 nm", (0.0, 250.0, 130.0, 275.0), 1.0), Text("20 nm", (0.0, 250.0, 130.0, 275.0), 1.0))
+    image = with_bars((30, 280, 100))
+    image[255:270, 0:4] = 255
+    with pytest.warns(UserWarning, match="no scale bar was read"):
+        assert temlib.read_scale_bar(image) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (31, 400), (40, 40), (2, 3000), (64, 64, 3), (64, 64, 4)])
+def test_pictures_of_any_shape_without_a_label_are_no_answer(monkeypatch, shape):
+    saying(monkeypatch)
+    monkeypatch.setattr(scale_bar, "read_texts", lambda picture: [])
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert temlib.read_scale_bar(rng.integers(0, 255, shape, dtype=np.uint8)) is None
+        assert temlib.read_scale_bar(np.zeros(shape)) is None
+        assert temlib.read_scale_bar(np.full(shape, np.nan)) is None
+
+
+def test_what_is_no_picture_is_said():
+    with pytest.raises(MicrographError, match="shape"):
+        temlib.read_scale_bar(np.zeros((2, 3, 4, 5)))
+
+
+def drawn_file(folder, style="ImageJ", seed=2):
+    image, length_nm, length_px = drawn(style, np.random.default_rng(seed), 512)
+    Image.fromarray(image).save(folder / "a.png")
+    return folder / "a.png", length_nm / length_px
+
+
+@ocr
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "Hitachi"])
+def test_bars_of_the_makers_styles_are_read(style):
+    image, length_nm, length_px = drawn(style, np.random.default_rng([7, list(STYLES).index(style)]), 512)
+    found = temlib.read_scale_bar(image)
+    assert found.length_nm == length_nm
+    outline = 2 if style == "Gatan" else 0  # thinner than a pixel here, it may be lost
+    assert found.length_px == pytest.approx(length_px, abs=1 + outline)
+
+
+@ocr
+def test_nothing_is_fetched_and_nothing_is_read_where_there_is_no_bar(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    scale_labels._reader.cache_clear()
+    assert temlib.read_scale_bar(ground(300, np.random.default_rng(1))) is None
+
+
+@ocr
+def test_load_micrograph_takes_the_pixel_size_from_the_scale_bar_where_asked(tmp_path):
+    file, size = drawn_file(tmp_path)
+    assert temlib.pixel_size_of(temlib.load_micrograph(file)) is None
+    image = temlib.load_micrograph(file, scale_bar=True)
+    assert temlib.pixel_size_of(image) == pytest.approx((size, size), rel=0.01)
+    assert image.metadata.General.pixel_size_source.startswith("scale bar, ")
+    assert temlib.pixel_size_of(temlib.load_micrograph(file, 3.0, scale_bar=True)) == (3.0, 3.0)

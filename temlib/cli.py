@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
 from temlib.files.child_processes import without_current_folder
+from temlib.network.sought import CONTRASTS, Sought
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
@@ -101,11 +103,30 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "--model", type=Path, metavar="FILE", help="a segmenter saved by temlib; default: the one that temlib brings"
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
+    segment.add_argument(
+        "--diameter",
+        type=_diameter,
+        default={},
+        metavar="SIZE",
+        help="of the particles that are looked for: '4nm', '30px', or a range, '2-10nm'; it sets the scale, and what "
+        "is far from it in size is no particle",
+    )
+    segment.add_argument(
+        "--contrast",
+        choices=CONTRASTS,
+        help="'dark' particles (default), 'bright' ones as in dark field, or 'auto': what the network doubts less",
+    )
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     segment.add_argument(
         "--no-scale-bar",
         action="store_true",
         help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
+    )
+    segment.add_argument(
+        "--marks",
+        choices=["leave out", "keep"],
+        default="leave out",
+        help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
     segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
     segment.add_argument(
@@ -139,6 +160,25 @@ def _scale(text: str) -> str | float:
     return text if text in ("auto", "calibrated") else float(text)
 
 
+def _diameter(text: str) -> dict[str, Any]:
+    """Read a size, as 4nm, 30px or 2-10nm."""
+    found = re.fullmatch(r"\s*([\d.]+)(?:\s*-\s*([\d.]+))?\s*(nm|px)\s*", text)
+    wrong = argparse.ArgumentTypeError(f"{text!r} is no size; give one as 4nm, 30px or 2-10nm")
+    if not found:
+        raise wrong
+    try:
+        least = float(found[1])
+        told: dict[str, Any] = {f"diameter_{found[3]}": (least, float(found[2])) if found[2] else least}
+        Sought(**told)
+    except ValueError as error:
+        raise wrong from error
+    return told
+
+
+def _sought(options: argparse.Namespace) -> dict[str, Any]:
+    return {**options.diameter, "contrast": options.contrast}
+
+
 def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.jobs.movies import segment_movie
     from temlib.network.segmenter import load_segmenter
@@ -150,7 +190,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
-    frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where)
+    frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
     for what, count in counts.items():
@@ -172,7 +212,8 @@ def _segment(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    done = segment_files(inputs.files, options.out, segmenter, scale_bar=not options.no_scale_bar, **settings)
+    settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
+    done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
     doubtful = [
@@ -235,7 +276,7 @@ def _read_parameters(file: Path | None) -> dict[str, dict]:
 
     try:
         parameters = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RunError(
             f"{file}: cannot be read as yaml ({' '.join(str(error).split())[:120]}); check the file"
         ) from error

@@ -79,7 +79,7 @@ def test_bytes_and_width_of_numbers_do_not_matter(segmenter, image, kind):
     ],
     ids=["constant", "huge constant", "bool", "1x1", "1x5000", "5000x1", "huge", "fortran", "strided"],
 )
-@pytest.mark.filterwarnings("error:.*(overflow|invalid|divide)")
+@pytest.mark.filterwarnings("error:.*(overflow|invalid|divide)", "ignore:this image. unlike:UserWarning")
 def test_arrays_of_any_kind_have_a_mask_of_their_shape(segmenter, array):
     mask = segmenter(array)
     assert mask.shape == array.shape

@@ -12,6 +12,7 @@ from temlib.files.grey_levels import GreyLevels
 from temlib.files.label_files import load_labels
 from temlib.files.micrographs import micrograph
 from temlib.jobs import batch
+from temlib.network.sought import Sought
 from tests.conftest import disc
 
 CENTRES = [(30, 30), (70, 90), (30, 120)]
@@ -21,6 +22,12 @@ class Threshold:
     """A segmenter that takes for particles what is dark."""
 
     threshold, trust, levels, pixel_size_nm, runtime = 0.5, None, GreyLevels(), None, "keras"
+    sought = Sought()
+
+    def looking_for(self, *told):
+        other = type(self)()
+        other.sought = self.sought.or_else(*told)
+        return other
 
     class model:  # noqa: N801
         @staticmethod

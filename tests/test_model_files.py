@@ -55,36 +55,36 @@ def weights(*shapes, **options):
         return {"model.weights.h5": file.id.get_file_image()}
 
 
-@pytest.mark.parametrize(
-    ("members", "reason"),
-    [
-        (with_layer("Conv2D", filters=10**6), "'1000000' where a network of temlib has 1 to 4096"),
-        (with_layer("Conv2D", filters="many"), "'many'"),
-        (with_layer("Conv2D", filters=True), "'True'"),
-        (with_layer("Conv2D", kernel_size=[1, 10**6]), "'1000000'"),
-        (with_layer("Conv2D", kernel_size=None), "damaged"),
-        (with_layer("Conv2D", kernel_initializer="orthogonal"), "initializer"),
-        (with_layer("Conv2D", "build_config", input_shape=[None, None, None, 10**7]), "channels"),
-        (with_layer("DepthwiseConv2D", depth_multiplier=8), "channels"),
-        (with_layer("DepthwiseConv2D", strides=[10**6, 10**6]), "'1000000'"),
-        (with_layer("BatchNormalization", "build_config", input_shape=[10**6]), "channels"),
-        (with_layer("InputLayer", batch_shape=[None, None, None, 10**6]), "channels"),
-        (with_layer("UpSampling2D", size=[8, 8]), "half the micrograph's resolution"),
-        (with_layer("UpSampling2D", size=[10**6, 1]), "'1000000'"),
-        (with_layer("ZeroPadding2D", padding=[[0, 10**6], [0, 1]]), "'1000000'"),
-        ({"config.json": []}, "holds a list"),
-        ({"config.json": {}}, "damaged"),
-        ({"config.json": b"[" * 100_000}, "nested too deeply"),
-        ({"config.json": b" " * 2**24}, "'config.json' unpacks to more than 8 MiB"),
-        ({"temlib.json": b" " * 2**24}, "'temlib.json' unpacks to more than 8 MiB"),
-        ({"metadata.json": b" " * 2**24}, "'metadata.json' unpacks to more than 8 MiB"),
-        ({"model.weights.h5": b"\0" * 2**29}, "unpacks to more than 256 MiB"),
-        (weights((2**15, 2**15), chunks=(2**10, 2**10), compression="gzip"), "larger than any network of temlib"),
-        (weights(*[(2**24,)] * 8, chunks=(2**10,)), "larger than any network of temlib"),
-        (weights((3, 3)), "layer"),
-        ({f"{i}": b"" for i in range(20)}, "more members"),
-    ],
-)
+NETWORKS = [
+    (with_layer("Conv2D", filters=10**6), "'1000000' where a network of temlib has 1 to 4096"),
+    (with_layer("Conv2D", filters="many"), "'many'"),
+    (with_layer("Conv2D", filters=True), "'True'"),
+    (with_layer("Conv2D", kernel_size=[1, 10**6]), "'1000000'"),
+    (with_layer("Conv2D", kernel_size=None), "damaged"),
+    (with_layer("Conv2D", kernel_initializer="orthogonal"), "initializer"),
+    (with_layer("Conv2D", "build_config", input_shape=[None, None, None, 10**7]), "channels"),
+    (with_layer("DepthwiseConv2D", depth_multiplier=8), "channels"),
+    (with_layer("DepthwiseConv2D", strides=[10**6, 10**6]), "'1000000'"),
+    (with_layer("BatchNormalization", "build_config", input_shape=[10**6]), "channels"),
+    (with_layer("InputLayer", batch_shape=[None, None, None, 10**6]), "channels"),
+    (with_layer("UpSampling2D", size=[8, 8]), "half the micrograph's resolution"),
+    (with_layer("UpSampling2D", size=[10**6, 1]), "'1000000'"),
+    (with_layer("ZeroPadding2D", padding=[[0, 10**6], [0, 1]]), "'1000000'"),
+    ({"config.json": []}, "holds a list"),
+    ({"config.json": {}}, "damaged"),
+    ({"config.json": b"[" * 100_000}, "nested too deeply"),
+    ({"config.json": b" " * 2**24}, "'config.json' unpacks to more than 8 MiB"),
+    ({"temlib.json": b" " * 2**24}, "'temlib.json' unpacks to more than 8 MiB"),
+    ({"metadata.json": b" " * 2**24}, "'metadata.json' unpacks to more than 8 MiB"),
+    ({"model.weights.h5": b"\0" * 2**29}, "unpacks to more than 256 MiB"),
+    (weights((2**15, 2**15), chunks=(2**10, 2**10), compression="gzip"), "larger than any network of temlib"),
+    (weights(*[(2**24,)] * 8, chunks=(2**10,)), "larger than any network of temlib"),
+    (weights((3, 3)), "layer"),
+    ({f"{i}": b"" for i in range(20)}, "more members"),
+]
+
+
+@pytest.mark.parametrize(("members", "reason"), NETWORKS)
 def test_a_network_larger_than_any_of_temlib_is_not_built(members, reason, tmp_path):
     assert reason in refusal(saved(tmp_path / "a.keras", **members))
 
@@ -105,26 +105,26 @@ def test_a_network_that_calls_itself_again_and_again_is_not_followed(tmp_path):
 SETTINGS = json.loads(MEMBERS["temlib.json"])
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        *(({"threshold": value}, "threshold") for value in ("a", float("nan"), -1, 2, None, True, [0.5])),
-        *(({"particle_size": value}, "particle_size") for value in (0, -3, "large", float("inf"), None)),
-        *(({"pixel_size_nm": value}, "pixel_size_nm") for value in (0, -0.5, float("nan"), "0.5 nm", [1, 1])),
-        ({"levels": {"low_percentile": 99, "high_percentile": 1}}, "must be less than"),
-        ({"levels": {"low_percentile": -1, "high_percentile": 99}}, "low_percentile"),
-        ({"levels": {"low_percentile": "1"}}, "low_percentile"),
-        ({"levels": {"width": 3}}, "width"),
-        ({"levels": [1, 99]}, ""),
-        ({"history": "long"}, "history"),
-        ({"history": [1, 2]}, "history"),
-        ({"trust": {"agreement": [0.5, 0.4], "iou": [0.1, 0.2]}}, "ascending"),
-        ({"trust": {"agreement": [0.5, 0.6], "iou": [0.1]}}, "as many"),
-        ({"trust": {"agreement": [0.5], "iou": [float("nan")]}}, "iou"),
-        ({"trust": {"agreement": "high", "iou": [1]}}, "agreement"),
-        ({"trust": {"agreement": [0.5]}}, "iou"),
-    ],
-)
+CHANGES = [
+    *(({"threshold": value}, "threshold") for value in ("a", float("nan"), -1, 2, None, True, [0.5])),
+    *(({"particle_size": value}, "particle_size") for value in (0, -3, "large", float("inf"), None)),
+    *(({"pixel_size_nm": value}, "pixel_size_nm") for value in (0, -0.5, float("nan"), "0.5 nm", [1, 1])),
+    ({"levels": {"low_percentile": 99, "high_percentile": 1}}, "must be less than"),
+    ({"levels": {"low_percentile": -1, "high_percentile": 99}}, "low_percentile"),
+    ({"levels": {"low_percentile": "1"}}, "low_percentile"),
+    ({"levels": {"width": 3}}, "width"),
+    ({"levels": [1, 99]}, ""),
+    ({"history": "long"}, "history"),
+    ({"history": [1, 2]}, "history"),
+    ({"trust": {"agreement": [0.5, 0.4], "iou": [0.1, 0.2]}}, "ascending"),
+    ({"trust": {"agreement": [0.5, 0.6], "iou": [0.1]}}, "as many"),
+    ({"trust": {"agreement": [0.5], "iou": [float("nan")]}}, "iou"),
+    ({"trust": {"agreement": "high", "iou": [1]}}, "agreement"),
+    ({"trust": {"agreement": [0.5]}}, "iou"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), CHANGES)
 def test_settings_of_another_type_or_out_of_range_are_refused(change, reason, tmp_path):
     assert reason in refusal(saved(tmp_path / "a.keras", **{"temlib.json": SETTINGS | change}))
 

@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 from temlib import cli
-from temlib.reproduction.run_folder import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
+from temlib.reproduction.run_folder import FURTHER_NOTEBOOKS, NOTEBOOKS
+from tests import reference
 from tests.conftest import ROOT
 
-QUICK = ROOT / "tests" / "ci.yml"
 ALL = NOTEBOOKS + FURTHER_NOTEBOOKS
+PRINTED = json.loads(reference.PRINTED.read_text())
 REFERENCE = json.loads((ROOT / "tests" / "reference.json").read_text())
 
 
@@ -35,15 +36,13 @@ def is_solution(cell):
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory):
     """Notebooks 01 to 06 with small parameters, as `temlib figures` runs them."""
-    root = tmp_path_factory.mktemp("quick")
-    assert cli.main(["figures", "--root", str(root), "--parameters", str(QUICK)]) == 0
-    return Run(root=root)
+    return reference.run_quickly(tmp_path_factory.mktemp("quick"))
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_parameters_of_ci_exist(name):
     known = papermill.inspect_notebook(ROOT / "notebooks" / f"{name}.ipynb")
-    assert set(yaml.safe_load(QUICK.read_text())[name]) <= set(known)
+    assert set(yaml.safe_load(reference.QUICK.read_text())[name]) <= set(known)
     assert {"data", "encoder", "seed", "root"} <= set(known)
 
 
@@ -64,7 +63,7 @@ def test_scores_are_those_of_the_reference(quick_run):
 
 
 def test_provenance_names_the_parameters_of_ci(quick_run):
-    given = {k: v for values in yaml.safe_load(QUICK.read_text()).values() for k, v in values.items()}
+    given = {k: v for values in yaml.safe_load(reference.QUICK.read_text()).values() for k, v in values.items()}
     record = json.loads((quick_run.figures / "provenance.json").read_text())
     assert given.items() <= record["parameters"].items()
 
@@ -95,39 +94,52 @@ def nbval(*notebooks):
     return subprocess.run([*command, *options, *map(str, notebooks)], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_print_what_they_printed_before(quick_run, name):
+    said = reference.printed(quick_run.folder / "notebooks" / f"{name}.ipynb")
+    assert reference.differences(said, PRINTED[name]) == []
+
+
+def test_another_word_and_a_number_far_off_are_found():
+    before = ["IoU 0.81 on 11 micrographs", "", "median 20 nm"]
+    assert reference.differences(["IoU 0.78 on 11 micrographs", "", "median 21 nm"], before) == []
+    for other in (["IoU 0.41", "", "median 20 nm"], ["IoU 0.81 on 11 micrographs", "x", "median 20 nm"], before[:2]):
+        assert reference.differences(other, before)
+    assert "30" in reference.differences([*before[:2], "median 30 nm"], before)[0]
+
+
 def test_executed_notebooks_repeat_their_outputs(quick_run):
-    executed = [quick_run.folder / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS]
-    result = nbval(*executed)
+    """Those that train nothing; the slow tier repeats all."""
+    result = nbval(*[quick_run.folder / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS[:2]])
     assert result.returncode == 0, result.stdout[-4000:]
 
 
-def execute_own_micrographs(root):
-    """Notebook 07 with small parameters; gives the executed notebook."""
-    parameters = {"n_micrographs": 4, "views": 2, "root": str(root)}
-    cli._execute(ROOT / "notebooks" / f"{FURTHER_NOTEBOOKS[0]}.ipynb", parameters, root)
-    return root / f"{FURTHER_NOTEBOOKS[0]}.ipynb"
+@pytest.mark.slow
+def test_all_executed_notebooks_repeat_their_outputs(quick_run):
+    result = nbval(*[quick_run.folder / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS])
+    assert result.returncode == 0, result.stdout[-4000:]
 
 
 def test_notebook_7_goes_the_whole_way(tmp_path):
-    executed = nbformat.read(execute_own_micrographs(tmp_path), as_version=4)
-    assert "2 labels accepted" in json.dumps([cell.outputs for cell in code_cells(executed)])
+    executed = reference.run_further(FURTHER_NOTEBOOKS[0], tmp_path)
+    assert reference.differences(reference.printed(executed), PRINTED[FURTHER_NOTEBOOKS[0]]) == []
+    assert "2 labels accepted" in json.dumps([cell.outputs for cell in code_cells(nbformat.read(executed, 4))])
     made = {path.suffix for path in (tmp_path / "runs" / "your_own" / "results").iterdir()}
     assert made == {".keras", ".csv", ".tif", ".zip"}
 
 
-@pytest.mark.slow
-def test_notebook_7_says_the_same_when_it_finds_what_an_earlier_run_painted(tmp_path):
-    result = nbval(execute_own_micrographs(tmp_path))
-    assert result.returncode == 0, result.stdout[-4000:]
-
-
-def test_notebook_8_segments_its_movie_and_repeats(tmp_path):
-    """Two workers are started each time."""
-    name = next(name for name in FURTHER_NOTEBOOKS if name.startswith("08"))
-    cli._execute(ROOT / "notebooks" / f"{name}.ipynb", {"n_frames": 16, "root": str(tmp_path)}, tmp_path)
+def test_notebook_8_segments_its_movie(tmp_path):
+    """Two workers are started."""
+    executed = reference.run_further(FURTHER_NOTEBOOKS[1], tmp_path)
+    assert reference.differences(reference.printed(executed), PRINTED[FURTHER_NOTEBOOKS[1]]) == []
     made = {path.name for path in (tmp_path / "runs" / "simulated-bundled" / "movie").iterdir()}
     assert {"movie.zspy", "mask.zspy", "mask.csv", "mask_of_workers.zspy"} <= made
-    result = nbval(tmp_path / f"{name}.ipynb")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FURTHER_NOTEBOOKS)
+def test_further_notebooks_say_the_same_when_they_find_what_an_earlier_run_left(name, tmp_path):
+    result = nbval(reference.run_further(name, tmp_path))
     assert result.returncode == 0, result.stdout[-4000:]
 
 

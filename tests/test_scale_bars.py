@@ -11,11 +11,14 @@ from PIL import Image
 
 import temlib
 from temlib.errors import MicrographError
-from temlib.files import scale_bar, scale_labels
+from temlib.files import marks, scale_bar, scale_labels
 from temlib.files.bars import find_bars
 from temlib.files.rulers import rulers
 from temlib.files.scale_labels import Text, can_read, labels_in, length_of
-from tests.benchmarks.scale_bars import STYLES, drawn, ground
+from temlib.jobs.batch import overlay
+from temlib.particles.measurement import measure_particles
+from tests.benchmarks.scale_bars import STYLES, drawn, ground, judged, summary
+from tests.conftest import ROOT
 
 ocr = pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
 
@@ -221,3 +224,71 @@ def test_load_micrograph_takes_the_pixel_size_from_the_scale_bar_where_asked(tmp
     assert temlib.pixel_size_of(image) == pytest.approx((size, size), rel=0.01)
     assert image.metadata.General.pixel_size_source.startswith("scale bar, ")
     assert temlib.pixel_size_of(temlib.load_micrograph(file, 3.0, scale_bar=True)) == (3.0, 3.0)
+
+
+def marked(height=300, width=400):
+    """A micrograph with discs, a scale bar with letters, and a data bar below."""
+    image = noisy(height, width)
+    y, x = np.mgrid[:height, :width]
+    labels = np.zeros(image.shape, np.int32)
+    for number, (cy, cx) in enumerate([(60, 60), (150, 200), (230, 110)], start=1):
+        labels[np.hypot(y - cy, x - cx) < 25] = number
+    image[labels > 0] = 60
+    image[235:243, 90:190] = 255
+    image[-40:] = 0
+    image[-30:-15, 50:300:20] = 255
+    return image, labels
+
+
+def test_marks_are_found_by_shape_alone(monkeypatch):
+    monkeypatch.setattr(marks, "can_read", lambda: False)
+    image, labels = marked()
+    found = marks.find_marks(image)
+    assert found[235:243, 90:190].all()
+    assert found[-40:].all()
+    assert not found[:200].any()
+    assert marks.data_bar(scale_bar.grey_levels(image)) == (0, 260)
+    for plain in (noisy(200, 200), np.zeros((200, 200)), noisy(20, 20), np.where(labels > 0, 20.0, 200.0)):
+        assert not marks.find_marks(plain).any()
+
+
+def test_a_particle_under_a_mark_is_cut_and_one_that_it_hides_is_none(monkeypatch):
+    monkeypatch.setattr(marks, "can_read", lambda: False)
+    image, labels = marked()
+    labels[270:280, 100:110] = 4
+    found = marks.find_marks(image)
+    kept = marks.without_marks(labels, found)
+    assert kept.dtype == labels.dtype
+    assert set(np.unique(kept)) == {0, 1, 2, 3}
+    assert not kept[found].any()
+    table = measure_particles(kept, marks=found)
+    assert list(table["touches_edge"]) == [False, False, True]
+    assert not measure_particles(labels)["touches_edge"].any()
+
+
+def test_marks_are_hatched_in_the_overlay():
+    image, labels = marked()
+    found = np.zeros(image.shape, bool)
+    found[-40:] = True
+    hatched = np.asarray(overlay(image, labels, found)) != np.asarray(overlay(image, labels))
+    assert hatched[-40:].any()
+    assert not hatched[:-40].any()
+
+
+def test_what_is_said_of_real_scale_bars_is_what_was_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    rows = judged()
+    readable = rows[rows["readable"] == "yes"]
+    result = summary(readable)
+    answered = readable[readable["answered_px"].notna()]
+    right = (answered["answered_px"] / answered["length_px"] - 1).abs() <= 0.01
+    assert f"{len(answered)} of {len(readable)} ({100 * result['answered']:.0f} %)" in evidence
+    assert f"the right label on {int((answered['answered_nm'] == answered['label_nm']).sum())} of them" in evidence
+    assert f"within 1 % on {right.sum()} ({100 * right.mean():.0f} %)" in evidence
+    assert not rows.loc[rows["readable"] != "yes", "answered_px"].notna().any()
+    for name in [*answered.loc[~right, "name"], *readable.loc[readable["answered_px"].isna(), "name"]]:
+        assert f"`{name}`" in evidence
+    twice = rows[rows["x0_again"].notna()]
+    apart = np.abs(np.r_[twice["x0_again"] - twice["true_x0"], twice["x1_again"] - twice["true_x1"]])
+    assert len(twice) == 20
+    assert apart.max() <= 0.5

@@ -453,3 +453,23 @@ def test_bytes_that_are_no_segmenter_are_refused_in_a_line(tmp_path_factory, con
         temlib.load_segmenter(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=30).filter(lambda groups: len(set(groups)) > 1))
+def test_what_is_held_back_shares_no_group_with_what_is_learned_from(groups):
+    numbers = list(range(len(groups)))
+    (learned, masks), (held, truth) = training.held_back(numbers, numbers, groups)
+    assert learned == masks
+    assert held == truth
+    assert sorted(learned + held) == numbers
+    assert learned
+    assert groups[0] in {groups[i] for i in held}
+    assert not {groups[i] for i in learned} & {groups[i] for i in held}
+
+
+def test_groups_that_cannot_be_held_back_are_refused():
+    assert training.held_back([0, 1, 2, 3, 4, 5], list("abcdef"))[1] == ([0, 5], ["a", "f"])
+    with pytest.raises(ValueError, match="of another group"):
+        training.held_back([1, 2], [1, 2], ["one article", "one article"])
+    with pytest.raises(ValueError, match="2 images and 1 groups"):
+        training.held_back([1, 2], [1, 2], ["one article"])

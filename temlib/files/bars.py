@@ -85,21 +85,22 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     return [_with_outline(grey, bar) for bar in kept if not any(_is_around(bar, other) for other in kept)]
 
 
-def joined(bars: list[Bar], gap: tuple[float, float]) -> list[Bar]:
+def joined(bars: list[Bar], label: tuple[float, float, float, float]) -> list[Bar]:
     """Join what stands left and right of a label into the bar that it interrupts.
 
     Parameters
     ----------
     bars : list of Bar
         Among which the two halves are.
-    gap : (float, float)
-        From where to where the label stands [px].
+    label : (float, float, float, float)
+        Left, upper, right and lower edge of the label [px].
     """
     whole = []
-    width = gap[1] - gap[0]
-    for left in bars:
-        for right in bars:
-            near = abs(left.x1 - gap[0]) < 0.4 * width and abs(right.x0 - gap[1]) < 0.4 * width
+    x0, y0, x1, y1 = label
+    beside = [bar for bar in bars if y0 < (bar.y0 + bar.y1) / 2 < y1]
+    for left in beside:
+        for right in beside:
+            near = abs(left.x1 - x0) < 0.4 * (x1 - x0) and abs(right.x0 - x1) < 0.4 * (x1 - x0)
             level = abs(left.y0 - right.y0) <= 1.5 and abs(left.y1 - right.y1) <= 1.5
             if near and level and left.x1 < right.x0 and left.contrast * right.contrast > 0:
                 ratio = min(left.length, right.length) / max(left.length, right.length)
@@ -248,7 +249,8 @@ def _outline(profile: np.ndarray, contrast: float) -> float | None:
     ground = float(np.median(beyond[7:]))
     deepest = int(np.argmin(beyond[:5]))
     fallen = ground - beyond[deepest]
-    if fallen < _OUTLINE * abs(contrast) or (fallen < abs(contrast) and (contrast < 0 or fallen < 0.3 * ground)):
+    strong = fallen > 0.75 * abs(contrast) or (contrast > 0 and fallen > 0.3 * ground)
+    if fallen < _OUTLINE * abs(contrast) or not strong:
         return None
     half = (ground + beyond[deepest]) / 2
     over = np.flatnonzero(beyond[deepest:7] > half)
@@ -270,7 +272,7 @@ def _best_of_each(bars: list[Bar]) -> list[Bar]:
 def _is_around(bar: Bar, other: Bar) -> bool:
     """Say whether one is no bar but the margin, halo or outline of the other."""
     touches = bar.y0 < other.y1 + 3 and other.y0 < bar.y1 + 3 and bar.contrast * other.contrast < 0
-    wider = bar.x0 - 0.3 < other.x0 and other.x1 < bar.x1 + 0.3 and other.length > 0.6 * bar.length
+    wider = bar.x0 - 0.3 < other.x0 and other.x1 < bar.x1 + 0.3 and other.length > 0.75 * bar.length
     return touches and wider and other.quality > 0.5 * bar.quality
 
 

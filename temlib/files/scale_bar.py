@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from temlib.errors import MicrographError
 from temlib.files.bars import Bar, find_bars, joined
 from temlib.files.contents import warn
 from temlib.files.rulers import rulers
-from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts
+from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts, resized
 
-__all__ = ["ScaleBar", "look_for_scale_bar", "read_scale_bar"]
+__all__ = ["ScaleBar", "grey_levels", "legible", "look_for_scale_bar", "read_scale_bar"]
 
-_LARGEST_EDGE = 1600  # px: what is larger is read on a smaller picture
+_COLOURED = 60  # of 255, the least difference of red, green and blue that is a colour
 _AGREE = 0.03  # of a length
 _LEAST = 0.3  # of the confidence
 
@@ -88,19 +87,20 @@ def read_scale_bar(image: Any) -> ScaleBar | None:
 
 def look_for_scale_bar(image: Any) -> tuple[ScaleBar | None, str]:
     """Read a scale bar as :func:`read_scale_bar` does; give also why it was not, "" where there is none to read."""
-    grey = _grey(image)
+    grey = grey_levels(image)
     if min(grey.shape) < 32 or np.ptp(grey) == 0:
         return None, ""
     bars = find_bars(grey) + rulers(grey)
-    labels, picture = _labels(grey, bars)
+    pictures = _legible(image, grey)
+    labels = next((found for picture in pictures if (found := _labels(picture, bars))), [])
     if not labels:
         return None, ""
     candidates = [pair for label in labels for pair in _pairs(label, bars, grey.shape)]
     candidates = sorted((each for each in candidates if each.confidence > 0), key=lambda each: -each.confidence)
-    return _decided(candidates, labels, picture)
+    return _decided(candidates, labels, pictures)
 
 
-def _grey(image: Any) -> np.ndarray:
+def grey_levels(image: Any) -> np.ndarray:
     """Give grey levels, the least of a picture 0, the greatest 255; what is no number counts as the least."""
     data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
     if data.dtype.names is not None:
@@ -129,26 +129,36 @@ def _tone(colours: np.ndarray) -> np.ndarray:
     return np.where(luma > np.median(luma), luma + chroma, luma - chroma) if chroma.any() else luma
 
 
-def _labels(grey: np.ndarray, bars: Sequence[Bar]) -> tuple[list[Label], np.ndarray]:
+def _labels(picture: np.ndarray, bars: Sequence[Bar]) -> list[Label]:
     """Read the labels of a picture: on the whole of it and, where there is none, around its best bar."""
-    height, width = grey.shape
-    factor = min(1.0, _LARGEST_EDGE / max(height, width))
-    small = ndimage.zoom(grey, factor, order=1) if factor < 1 else grey
-    picture = np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
-    labels = labels_in(read_texts(np.rint(np.clip(small, 0, 255)).astype(np.uint8)))
-    found = [_moved(label, 1 / factor, 0, 0) for label in labels]
+    height, width = picture.shape[:2]
+    found = labels_in(read_texts(picture))
     for bar in bars[:1] if not found else []:
         if bar.quality > 0.7 and bar.length > 25:
             reach = max(0.35 * bar.length, 60.0)
             x0, x1 = max(int(bar.x0 - reach), 0), min(int(bar.x1 + reach), width)
             y0, y1 = max(int(bar.y0 - reach), 0), min(int(bar.y1 + reach), height)
-            found = [_moved(label, 1, x0, y0) for label in labels_in(read_texts(picture[y0:y1, x0:x1]))]
-    return found, picture
+            found = [_moved(label, x0, y0) for label in labels_in(read_texts(picture[y0:y1, x0:x1]))]
+    return found
 
 
-def _moved(label: Label, factor: float, x: float, y: float) -> Label:
+def legible(grey: np.ndarray) -> np.ndarray:
+    """Give grey levels from 0 to 255 as a picture to read on, uint8."""
+    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+
+
+def _legible(image: Any, grey: np.ndarray) -> list[np.ndarray]:
+    """Give the pictures to read on, uint8: grey levels and, where there are colours, those."""
+    data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
+    pictures = [legible(grey)]
+    if data.ndim == 3 and data.dtype == np.uint8 and np.ptp(data[..., :3], axis=-1).max() > _COLOURED:
+        pictures.append(np.ascontiguousarray(data[..., :3]))
+    return pictures
+
+
+def _moved(label: Label, x: float, y: float) -> Label:
     def moved(box: Box) -> Box:
-        return factor * box[0] + x, factor * box[1] + y, factor * box[2] + x, factor * box[3] + y
+        return box[0] + x, box[1] + y, box[2] + x, box[3] + y
 
     return replace(label, box=moved(label.box), line=moved(label.line))
 
@@ -158,7 +168,7 @@ def _pairs(label: Label, bars: Sequence[Bar], shape: tuple[int, int]) -> list[Sc
     x0, y0, x1, y1 = label.box
     height = 0.7 * (y1 - y0)  # the box is wider than the letters
     inner = (x0 + 0.15 * height, y0 + 0.2 * height, x1 - 0.15 * height, y1 - 0.2 * height)
-    whole = joined(list(bars), (inner[0], inner[2]))
+    whole = joined(list(bars), inner)
     candidates = []
     for bar in whole or bars:
         cost = _distance(bar, inner, height) if bar not in whole else 0.1
@@ -191,7 +201,9 @@ def _distance(bar: Bar, box: Box, height: float) -> float | None:
     return None
 
 
-def _decided(candidates: list[ScaleBar], labels: Sequence[Label], picture: np.ndarray) -> tuple[ScaleBar | None, str]:
+def _decided(
+    candidates: list[ScaleBar], labels: Sequence[Label], pictures: Sequence[np.ndarray]
+) -> tuple[ScaleBar | None, str]:
     """Choose among candidates, or say why none can be chosen."""
     said = " and ".join(dict.fromkeys(repr(label.text) for label in labels))
     if not candidates or candidates[0].confidence < _LEAST:
@@ -202,10 +214,10 @@ def _decided(candidates: list[ScaleBar], labels: Sequence[Label], picture: np.nd
         if not agree and other.confidence > 0.6 * best.confidence:
             lengths = [f"{each.label!r} over {each.length_px:.1f} px" for each in (best, other)]
             return None, f"{' and '.join(lengths)} disagree"
-    if _is_cut(best.label_box, picture):
+    if _is_cut(best.label_box, pictures[0]):
         return None, f"the frame cuts {best.label!r}"
     line = next(label.line for label in labels if label.box == best.label_box)
-    if not _reads_again(best.length_nm, line, picture):
+    if not any(_reads_again(best.length_nm, line, picture) for picture in pictures):
         return None, f"{best.label!r} could not be read twice alike"
     rest = tuple(candidates[1:6])
     return ScaleBar(best.label, best.length_nm, best.length_px, best.bar, best.label_box, best.confidence, rest), ""
@@ -227,8 +239,7 @@ def _reads_again(length_nm: float, line: Box, picture: np.ndarray) -> bool:
     pad = 0.05 * (y1 - y0)
     letters = picture[max(int(y0 - pad), 0) : int(y1 + pad) + 1, max(int(x0 - pad), 0) : int(x1 + pad) + 1]
     for factor in (1.0, 1.7, 0.7):
-        zoomed = ndimage.zoom(letters.astype(np.float32), factor, order=1)
-        says, score = read_line(np.clip(zoomed, 0, 255).astype(np.uint8))
+        says, score = read_line(resized(letters, factor))
         found = [label.length_nm for label in labels_in([Text(says, line, score)])]
         if found:
             return any(abs(other / length_nm - 1) < 1e-6 for other in found)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from temlib.errors import MicrographError
 
-__all__ = ["Box", "Label", "Text", "can_read", "labels_in", "length_of", "read_line", "read_texts"]
+__all__ = ["Box", "Label", "Text", "can_read", "labels_in", "length_of", "read_line", "read_texts", "resized"]
 
 Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge [px]."""
@@ -30,6 +31,7 @@ _UNIT = r"(n\s?m|[uμµц]\s?m|[pyjh]m|mm|Å|A\b)"
 _LABEL = re.compile(rf"{_NUMBER}\s*{_UNIT}(?![a-zA-Z0-9])")
 _ELSEWHERE = re.compile(r"(wd|hfw|hv|width|dist|mag|field|spot)\W*$", re.IGNORECASE)  # lengths that are no bar's
 _LEAST_SCORE = 0.6
+_LARGEST_EDGE = 1600  # px
 
 
 @dataclass(frozen=True)
@@ -76,26 +78,48 @@ def read_texts(picture: np.ndarray) -> list[Text]:
 
     Parameters
     ----------
-    picture : uint8 array of shape (height, width)
-        Grey levels.
+    picture : uint8 array of shape (height, width), or (height, width, 3)
+        Grey levels, or colours. What is larger than 1600 px is read on a smaller picture.
 
     Raises
     ------
     MicrographError
         When the extra is not installed.
     """
-    found = _reader()(np.repeat(picture[..., None], 3, axis=-1), use_det=True, use_cls=False, use_rec=True)
+    factor = min(1.0, _LARGEST_EDGE / max(picture.shape[:2]))
+    small = resized(picture, factor)
+    texts = _texts(small.tobytes(), small.shape)
+    return [replace(text, box=_divided(text.box, factor)) for text in texts]
+
+
+def resized(picture: np.ndarray, factor: float) -> np.ndarray:
+    """Make a picture smaller or larger; uint8."""
+    if factor == 1:
+        return picture
+    size = (max(round(factor * picture.shape[1]), 1), max(round(factor * picture.shape[0]), 1))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+
+
+def _divided(box: Box, factor: float) -> Box:
+    return box[0] / factor, box[1] / factor, box[2] / factor, box[3] / factor
+
+
+@lru_cache(maxsize=4)
+def _texts(content: bytes, shape: tuple[int, ...]) -> tuple[Text, ...]:
+    """Read a picture once, however many ask."""
+    picture = np.frombuffer(content, np.uint8).reshape(shape)
+    found = _reader()(_coloured(picture), use_det=True, use_cls=False, use_rec=True)
     if not found.txts or getattr(found, "boxes", None) is None:
-        return []
-    return [
+        return ()
+    return tuple(
         Text(says, (*corners.min(axis=0), *corners.max(axis=0)), float(score))
         for says, corners, score in zip(found.txts, np.asarray(found.boxes, float), found.scores, strict=True)
-    ]
+    )
 
 
 def read_line(picture: np.ndarray) -> tuple[str, float]:
     """Read a picture that holds one line of text; give what it says and how sure that is."""
-    found = _reader()(np.repeat(picture[..., None], 3, axis=-1), use_det=False, use_cls=False, use_rec=True)
+    found = _reader()(_coloured(picture), use_det=False, use_cls=False, use_rec=True)
     return (found.txts[0], float(found.scores[0])) if found.txts else ("", 0.0)
 
 
@@ -147,6 +171,10 @@ def length_of(text: str) -> float | None:
             return None
         unit = "µm"
     return float(number) * _UNITS.get("Å" if unit == "A" else unit, np.nan)
+
+
+def _coloured(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
 
 
 @lru_cache(maxsize=1)

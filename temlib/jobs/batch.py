@@ -21,6 +21,7 @@ from skimage.segmentation import find_boundaries
 from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.label_files import save_labels
+from temlib.files.marks import find_marks, without_marks
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
@@ -36,6 +37,7 @@ from temlib.jobs.tables import (
     write_distribution,
 )
 from temlib.network.segmenter import Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter
 from temlib.network.workers import fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
@@ -48,6 +50,8 @@ __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SUMMARY, _PARTICLES, _DISTRIBUTION = "micrographs.csv", "particles.csv", "distribution.csv"
 _FOLDER_IS_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+
+_HATCH = (230, 159, 0)
 
 Row = dict[str, Any]
 
@@ -88,8 +92,12 @@ def segment_files(
     segmenter: Segmenter,
     *,
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
+    marks: str = "leave out",
     overwrite: bool = False,
     progress: bool = True,
 ) -> Batch:
@@ -115,10 +123,15 @@ def segment_files(
         What segments.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the files say.
     scale_bar : bool
         Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
+    marks : "leave out" or "keep"
+        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.marks.find_marks`): they
+        are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
@@ -133,11 +146,13 @@ def segment_files(
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
-    out, settings = Path(out), _settings(segmenter, scale, pixel_size_nm)
-    settings |= {} if scale_bar else {"scale_bar": False}
+    sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
+    told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
+    out, settings = Path(out), _settings(told, scale, pixel_size_nm)
+    settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if marks == "leave out" else {"marks": marks})
     with alone(out):
-        work = _Work(BatchFolder(out, settings, overwrite), segmenter, scale, pixel_size_nm, overwrite)
-        work.scale_bar = scale_bar
+        work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
+        work.scale_bar, work.keeps_marks = scale_bar, marks == "keep"
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
         for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
@@ -153,7 +168,7 @@ class _Work:
     ) -> None:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
         self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
-        self.scale_bar = True
+        self.scale_bar, self.keeps_marks = True, False
         self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
@@ -229,14 +244,16 @@ class _Work:
         """Segment one micrograph and write its files; give its row."""
         image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
         try:
+            sought = self.segmenter.sought.on(image)
             maps = self.segmenter.maps(image, self.scale)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        labels = separate_particles(maps, threshold=self.segmenter.threshold)
-        size = pixel_size_of(image)
-        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0])
+        labels = sought.keep(separate_particles(maps, threshold=self.segmenter.threshold))
+        marks = np.zeros(labels.shape, bool) if self.keeps_marks else find_marks(image)
+        labels, size = without_marks(labels, marks), pixel_size_of(image)
+        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0], marks=marks)
         self._drop(name)
-        self._write(name, image, labels, table)
+        self._write(name, image, labels, table, marks)
         return {
             "micrograph": name,
             "file": place_of(file),
@@ -248,19 +265,20 @@ class _Work:
             "note": note,
         }
 
-    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame) -> None:
+    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame, marks: np.ndarray) -> None:
         """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
         mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
         written = [
             write_atomically(self.out / f"{name}_mask.png", mask.save),
             save_labels(labels, self.out / f"{name}_labels.tif", pixel_size_of(image), overwrite=True),
             write_table(self.out / f"{name}_{_PARTICLES}", table),
-            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels).save),
+            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels, marks).save),
         ]
         if whole_particles(table) >= FEWEST:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
             read = image.metadata.get_item("General.pixel_size_source", "")
             facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
+            facts["sought"] = self.segmenter.sought.to_dict()
             save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
@@ -272,8 +290,8 @@ class _Work:
         write_table(self.out / _SUMMARY, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS)))
 
 
-def overlay(image: Any, labels: np.ndarray) -> Image.Image:
-    """Draw the particles' outlines, a pixel wide and inside of them, on the micrograph.
+def overlay(image: Any, labels: np.ndarray, marks: np.ndarray | None = None) -> Image.Image:
+    """Draw the particles' outlines, a pixel wide and inside of them, on the micrograph, and hatch its marks.
 
     Parameters
     ----------
@@ -281,9 +299,13 @@ def overlay(image: Any, labels: np.ndarray) -> Image.Image:
         The micrograph.
     labels : int array of the same shape
         Particles.
+    marks : bool array of the same shape, optional
+        Burnt-in marks, which are no particles.
     """
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
+    if marks is not None:
+        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _HATCH
     picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
     return Image.fromarray(picture)
 
@@ -294,6 +316,7 @@ def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -
         "segmenter": fingerprint(segmenter),
         "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
         "pixel_size_nm": pixel_size_nm,
+        **segmenter.sought.to_dict(),
     }
 
 

@@ -131,10 +131,10 @@ class MovieResult:
 
         rows = []
         for chunk, part in enumerate(parts):
-            done, frames = self.folder / _DONE / f"{chunk}.json", range(part.start, part.stop)
-            columns = read_json(done, error=RunError)
+            path, frames = self.folder / _DONE / f"{chunk}.json", range(part.start, part.stop)
+            columns = read_json(path, error=RunError)
             if any(not isinstance(column, list) or len(column) != len(frames) for column in columns.values()):
-                raise RunError(f"{done}: is not of this movie; delete it, and run again")
+                raise RunError(f"{path}: is not of this movie; delete it, and run again")
             rows.append(pd.DataFrame({"frame": frames, **columns}))
         table = pd.concat(rows, ignore_index=True).astype({"expected_iou": float})
         write_table(self.table, table)

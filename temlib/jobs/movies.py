@@ -20,6 +20,7 @@ from temlib.jobs.chunks import results_of
 from temlib.jobs.movie_results import SUFFIX, MovieResult
 from temlib.jobs.records import alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
+from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
 
@@ -114,6 +115,9 @@ def segment_movie(
     *,
     what: str = "mask",
     scale: Scale = "auto",
+    diameter_nm: Diameter | None = None,
+    diameter_px: Diameter | None = None,
+    contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
@@ -139,6 +143,8 @@ def segment_movie(
         What to write of each frame.
     scale
         See :meth:`temlib.Segmenter.maps`.
+    diameter_nm, diameter_px, contrast
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
     scheduler : str, optional
@@ -174,12 +180,14 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie, parcel = Movie.of(path, pixel_size_nm, chunk), segmenter.parcel()
+    movie = Movie.of(path, pixel_size_nm, chunk)
     try:
-        scales = segmenter.scales_for(movie.open(), scale)
+        told = segmenter.looking_for(diameter_nm, diameter_px, contrast).on(movie.open())
+        scales = told.scales_for(movie.open(), scale)
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
-    job = _Job(movie, MovieResult(str(out.absolute()), what), tuple(scales))
+    job = _Job(movie, MovieResult(str(out.absolute()), what), tuple(scales), told.sought)
+    parcel = told.parcel()
     with alone(out.parent, out.name):
         before = job.begin(parcel.key, overwrite)
         missing = [chunk for chunk in range(len(movie)) if chunk not in before]
@@ -224,10 +232,12 @@ class _Job:
     movie: Movie
     result: MovieResult
     scales: tuple[float, ...]
+    sought: Sought
 
     def begin(self, key: str, overwrite: bool) -> set[int]:
         """Make the result ready to be written into, as the network of that key does; give the chunks that are done."""
         depends_on = {"movie": asdict(self.movie), "what": self.result.what, "scales": self.scales, "segmenter": key}
+        depends_on |= {"sought": asdict(self.sought)}
         first = self.movie.open().inav[: self.movie.frames]
         return self.result.begin(depends_on | {"version": version("temlib")}, first, self.movie.shape[0], overwrite)
 

@@ -100,13 +100,23 @@ def adapt(
     team = [layer for layer in model.layers if layer.name.startswith("decoder")]
     for decoder in team:
         decoder.trainable = True
-    factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
-    windows, truth = windows_of(images, masks, factors, views, window, segmenter.levels, augmentation, views_seed)
+    factors = [_factor(segmenter, image, mask) for image, mask in zip(images, masks, strict=True)]
+    seen = (
+        [-as_array(image).astype(np.float32) for image in images] if segmenter.sought.contrast == "bright" else images
+    )
+    windows, truth = windows_of(seen, masks, factors, views, window, segmenter.levels, augmentation, views_seed)
     course = Course(epochs, batch_size, learning_rate, order_seed)
     with cached_features(encoder, windows, views * len(images), None, progress) as features:
         teach(team, features, np.stack(truth), course, adapted, progress=progress)
     before, after = (scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
     return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=None)
+
+
+def _factor(segmenter: Any, image: Any, mask: Any) -> float:
+    """Give the scale at which an image is learned from: that of the size that is looked for, or of the mask's."""
+    if segmenter.sought:
+        return float(np.median(segmenter.sought.on(image).scales(segmenter.particle_size)))
+    return scale_for(as_array(mask) != 0, segmenter.particle_size)
 
 
 def teach(

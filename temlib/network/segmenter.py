@@ -21,6 +21,7 @@ from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.network import learning, tiling
 from temlib.network.augmentation import resize
 from temlib.network.model_files import read_model
+from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
 from temlib.network.workers import Parcel, of_chunk
@@ -38,6 +39,7 @@ AUTO_EDGE = 160
 
 _FINEST = 1.5  # a larger scale shows nothing new
 _LARGEST_MAGNIFIED = 2**20  # pixels of a picture that is larger than the image
+_IN_DOUBT = 0.15  # doubt above which the other contrast is looked at too
 _DOUBT = 10.0  # how much less a picture counts for the doubt in it
 
 Scale = str | float | Sequence[float]
@@ -68,6 +70,8 @@ class Segmenter:
         Epoch by epoch: loss, and mean IoU on validation where there was one.
     trust : Trust or None
         What the network's doubt says of a mask's IoU, where that was calibrated.
+    sought : Sought
+        Size and contrast of the particles that are looked for; see :meth:`looking_for`. Not saved.
     """
 
     model: keras.Model
@@ -78,6 +82,7 @@ class Segmenter:
     runtime: str = "keras"
     history: list[dict[str, float]] = field(default_factory=list)
     trust: Trust | None = None
+    sought: Sought = field(default_factory=Sought)
     _network: tiling.Network | None = field(default=None, repr=False, compare=False)
 
     def maps(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> np.ndarray:
@@ -92,7 +97,8 @@ class Segmenter:
             several pictures of the image, each twice as large as the one before, since particles
             may be of any size (see :func:`auto_scales`). ``"calibrated"`` brings the image to the
             pixel size of training. What the network says of several pictures is averaged; the
-            less it doubts at one scale, the more that counts.
+            less it doubts at one scale, the more that counts. Where a diameter is told
+            (:meth:`looking_for`), ``"auto"`` is the scale that shows it as the network knows it.
         tile : int
             Larger pictures are predicted in tiles of this edge [px], which bounds the memory.
 
@@ -110,12 +116,25 @@ class Segmenter:
         return self._maps(as_array(image)[None], scales, tile)[0]
 
     def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
-        """Give the first or both of the maps of frames of one size; each frame has weights of its own."""
-        shape = frames.shape[1:]
-        grey = [normalise(frame, self.levels) for frame in frames]
+        """Give the first or both of the maps of frames of one size, in the contrast that is looked for."""
+        grey = np.stack([normalise(frame, self.levels) for frame in frames])
+        if self.sought.contrast != "auto":
+            return self._seen(-grey if self.sought.contrast == "bright" else grey, scales, tile, number)
+        maps = self._seen(grey, scales, tile, number)
+        doubts = [_doubt(seen[..., 0]) for seen in maps]
+        doubtful = [i for i, doubt in enumerate(doubts) if doubt > _IN_DOUBT]
+        if not doubtful:
+            return maps
+        for i, seen in zip(doubtful, self._seen(-grey[doubtful], scales, tile, number), strict=True):
+            maps[i] = seen if _doubt(seen[..., 0]) < doubts[i] else maps[i]
+        return maps
+
+    def _seen(self, grey: np.ndarray, scales: Sequence[float], tile: int, number: int) -> np.ndarray:
+        """Give what the network says of normalised frames; each frame has weights of its own."""
+        shape = grey.shape[1:]
         if self._network is None:
             self._network = tiling.start(self.model, self.runtime)
-        total, weights = np.zeros((*frames.shape, number), np.float32), np.zeros(len(frames), np.float32)
+        total, weights = np.zeros((*grey.shape, number), np.float32), np.zeros(len(grey), np.float32)
         for scale in scales:
             size = scaled(shape, scale)
             pictures = tiling.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
@@ -127,8 +146,36 @@ class Segmenter:
         total /= weights[:, None, None, None]
         return np.clip(total, 0, 1, out=total)
 
-    def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
-        """Give the probability of *particle* in each pixel; see :meth:`maps` for the arguments.
+    def looking_for(
+        self,
+        diameter_nm: Diameter | None = None,
+        diameter_px: Diameter | None = None,
+        contrast: Contrast | None = None,
+    ) -> Segmenter:
+        """Give the same segmenter, told what to look for; what is not given stays as it was told before.
+
+        Parameters
+        ----------
+        diameter_nm, diameter_px : float or (float, float)
+            Equivalent diameter of the particles, or a range of it; one of the two. It sets the scale of
+            ``scale="auto"``, and what is far from it in size is no particle.
+        contrast : "dark", "bright" or "auto"
+            Dark particles (as they are by default) or bright ones, as in dark field; or, frame by frame, the
+            contrast in which the network doubts its mask less, where it doubts.
+
+        Raises
+        ------
+        ValueError
+            When these make no sense; see :class:`temlib.network.sought.Sought`.
+        """
+        return replace(self, sought=self.sought.or_else(diameter_nm, diameter_px, contrast))
+
+    def on(self, image: Any) -> Segmenter:
+        """Give the same segmenter with the diameter in pixels of an image; ValueError where that is unknown."""
+        return replace(self, sought=self.sought.on(image))
+
+    def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
+        """Give the probability of *particle* in each pixel; see :meth:`maps` and :meth:`looking_for`.
 
         Of a stack, frame by frame, as :meth:`__call__`.
 
@@ -136,9 +183,9 @@ class Segmenter:
         -------
         float32 in [0, 1], of the image's shape; a signal with the same axes for a signal
         """
-        return self._apply("probability", image, scale, tile)
+        return self.looking_for(**sought)._apply("probability", image, scale, tile)
 
-    def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+    def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
         """Give the particle mask: bool, of the image's shape; a signal for a signal.
 
         Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
@@ -151,27 +198,30 @@ class Segmenter:
             warning given, before it is asked for, and then chunk by chunk, by any of dask's schedulers.
         scale, tile
             See :meth:`maps`.
+        **sought
+            ``diameter_nm`` or ``diameter_px``, and ``contrast``; see :meth:`looking_for`. With a diameter,
+            what is far from it in size is left out of the mask.
         """
-        return self._apply("mask", image, scale, tile)
+        return self.looking_for(**sought)._apply("mask", image, scale, tile)
 
-    def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Any:
+    def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
         """Give each particle a number, touching ones apart (:func:`temlib.particles.separation.separate_particles`).
 
         A segmenter that learned from masks alone, which do not tell particles apart, does not either.
-        In a stack each frame is numbered for itself.
+        In a stack each frame is numbered for itself. ``sought`` as for :meth:`looking_for`.
 
         Returns
         -------
         int32 of the image's shape, 0 is background; a signal for a signal
         """
-        return self._apply("particles", image, scale, tile)
+        return self.looking_for(**sought)._apply("particles", image, scale, tile)
 
     def _apply(self, what: str, image: Any, scale: Scale, tile: int) -> Any:
-        scales = self.scales_for(image, scale)
+        scales, told = self.scales_for(image, scale), self.on(image)
         if stacks.is_lazy(image):
-            parcel, settings = self.parcel(), {"what": what, "scales": scales, "tile": tile}
+            parcel, settings = told.parcel(), {"what": what, "scales": scales, "tile": tile}
             return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
-        result, reasons = self.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
+        result, reasons = told.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
         self._warn(image, reasons)
         return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
 
@@ -202,15 +252,20 @@ class Segmenter:
         """
         result, reasons = np.empty(frames.shape, RESULTS[what]), []
         together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
-        number = 2 if doubting or what == "particles" else 1
+        apart = what == "particles" or (what == "mask" and bool(self.sought))
+        number = 2 if doubting or apart else 1
         for first in range(0, len(frames), together):
             for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
-                if what == "particles":
-                    result[i] = separate_particles(maps, threshold=self.threshold)
+                if apart:
+                    result[i] = self.numbered(maps)
                 else:
                     result[i] = maps[..., 0] > self.threshold if what == "mask" else maps[..., 0]
                 reasons.append(self.warning(maps) if doubting else None)
         return result, reasons
+
+    def numbered(self, maps: np.ndarray) -> np.ndarray:
+        """Give the particles of :meth:`maps`, those of the size that is looked for where it is told in pixels."""
+        return self.sought.keep(separate_particles(maps, threshold=self.threshold))
 
     def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
         doubtful = [i for i, reason in enumerate(reasons) if reason]
@@ -239,9 +294,23 @@ class Segmenter:
         """
         return None if self.trust is None else self.trust.warning(maps, self.threshold)
 
-    def adapt(self, images: Sequence[Any], masks: Sequence[Any], **options: Any) -> Segmenter:
-        """Learn from a few labels of one's own; see :func:`temlib.network.learning.adapt`."""
-        return learning.adapt(self, images, masks, **options)
+    def adapt(
+        self,
+        images: Sequence[Any],
+        masks: Sequence[Any],
+        *,
+        diameter_nm: Diameter | None = None,
+        diameter_px: Diameter | None = None,
+        contrast: Contrast | None = None,
+        **options: Any,
+    ) -> Segmenter:
+        """Learn from a few labels of one's own; see :func:`temlib.network.learning.adapt`.
+
+        What is looked for (:meth:`looking_for`) sets the scale and the contrast in which it learns, and the
+        adapted segmenter looks for it too.
+        """
+        told = self.looking_for(diameter_nm, diameter_px, contrast)
+        return learning.adapt(told, images, masks, **options)
 
     def with_runtime(self, runtime: str) -> Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.network.tiling.start`."""
@@ -253,7 +322,7 @@ class Segmenter:
         shape = stacks.frame_shape(image)
         if isinstance(scale, str):
             if scale == "auto":
-                return auto_scales(shape)
+                return self.sought.on(image).scales(self.particle_size) if self.sought else auto_scales(shape)
             if scale == "calibrated":
                 return [self._calibrated_scale(image)]
         elif np.size(scale) and all(np.isfinite(s) and s > 0 for s in np.atleast_1d(scale)):

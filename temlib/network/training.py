@@ -62,6 +62,7 @@ def train_segmenter(
     epochs: int = 12,
     decoders: int = 3,
     fine_tune: bool = False,
+    groups: Sequence[Any] | None = None,
     batch_size: int = 8,
     learning_rate: float = 2e-3,
     cache_memory: int | None = None,
@@ -103,6 +104,9 @@ def train_segmenter(
         Let the upper layers of the encoder learn afterwards, as :func:`fine_tune` does by default. Where
         there is no ``validation``, every fifth micrograph is held back from all learning, and says
         which state is given.
+    groups : sequence, optional
+        Of each micrograph its article, specimen or movie: what is held back shares none of them with
+        what is learned from. Without, each micrograph is a group of its own.
     cache_memory : int, optional
         Bytes that the encoder's features may take in memory, by default a quarter of what is free;
         beyond, they lie in a temporary file.
@@ -132,7 +136,7 @@ def train_segmenter(
     check(images, masks, window)
     deciding = validation
     if fine_tune and deciding is None:
-        (images, masks), deciding = held_back(images, masks)
+        (images, masks), deciding = held_back(images, masks, groups)
     views_seed, encoder_seed, decoder_seed, order_seed = np.random.SeedSequence(seed).generate_state(4).tolist()
     encoder = unet.encoder(weights, alpha, encoder_seed)
     team = _team(encoder, decoders, decoder_seed)
@@ -246,17 +250,23 @@ def fine_tune(
 _fine_tune = fine_tune  # train_segmenter has an argument of this name
 
 
-def held_back(images: Sequence[Any], masks: Sequence[Any], every: int = 5) -> tuple[Labelled, Labelled]:
-    """Split into what is learned from, and every fifth, the first among them."""
-    if len(images) < 2:
-        raise ValueError("fine_tune needs a second micrograph to be held back; pass one more, or validation")
-    numbers = range(len(images))
-    learned, held = [i for i in numbers if i % every], numbers[::every]
+def held_back(
+    images: Sequence[Any], masks: Sequence[Any], groups: Sequence[Any] | None = None, every: int = 5
+) -> tuple[Labelled, Labelled]:
+    """Split into what is learned from, and every fifth group, the first among them; a group is never on both sides."""
+    groups = range(len(images)) if groups is None else groups
+    if len(groups) != len(images):
+        raise ValueError(f"{len(images)} images and {len(groups)} groups; pass one group for each image, or none")
+    distinct = list(dict.fromkeys(groups))
+    if len(distinct) < 2:
+        raise ValueError("fine_tune needs a second micrograph, of another group, to be held back; pass validation")
+    held = set(distinct[::every])
 
-    def some(chosen: Sequence[int]) -> Labelled:
+    def some(decide: bool) -> Labelled:
+        chosen = [i for i, group in enumerate(groups) if (group in held) is decide]
         return [images[i] for i in chosen], [masks[i] for i in chosen]
 
-    return some(learned), some(held)
+    return some(False), some(True)
 
 
 def _unfreeze(model: keras.Model, first: str) -> None:

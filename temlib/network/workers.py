@@ -18,6 +18,7 @@ import numpy as np
 
 from temlib.network import tiling
 from temlib.network.backend import limit_threads
+from temlib.network.sought import Sought
 
 __all__ = ["Parcel", "fingerprint", "of_chunk"]
 
@@ -43,7 +44,7 @@ class Parcel:
         self.name = f"segmenter-{self.key}"
         self._segmenter = segmenter
         self._read = load
-        self._runtime = segmenter.runtime
+        self._runtime, self._sought = segmenter.runtime, segmenter.sought
         self._file = b""
 
     def open(self) -> Any:
@@ -65,7 +66,7 @@ class Parcel:
             path.write_bytes(self._file)
             segmenter = self._read(path)
         network = tiling.start(segmenter.model, self._runtime, threads)
-        return replace(segmenter, runtime=self._runtime, _network=network)
+        return replace(segmenter, runtime=self._runtime, sought=self._sought, _network=network)
 
     def __getstate__(self) -> dict[str, Any]:
         if not self._file and self._segmenter is not None:
@@ -90,8 +91,10 @@ def of_chunk(frames: np.ndarray, shared: Parcel, what: str, scales: Sequence[flo
 
 
 def fingerprint(segmenter: Any) -> str:
-    """Give a sha256 of all that a segmenter's results depend on: weights, grey levels, threshold, runtime."""
+    """Give a sha256 of all that a segmenter's results depend on: weights, grey levels, what is sought and so on."""
     digest = sha256(b"".join(array.tobytes() for array in segmenter.model.get_weights()))
     settings = [segmenter.levels.to_dict(), segmenter.threshold, segmenter.pixel_size_nm, segmenter.runtime]
-    digest.update(json.dumps([*settings, segmenter.trust and segmenter.trust.to_dict()]).encode())
+    settings += [segmenter.trust and segmenter.trust.to_dict()]
+    settings += [] if segmenter.sought == Sought() else [segmenter.sought.to_dict()]
+    digest.update(json.dumps(settings).encode())
     return digest.hexdigest()

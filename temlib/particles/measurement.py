@@ -43,6 +43,7 @@ def measure_particles(
     pixel_size_nm: float | tuple[float, float] | None = None,
     probability: Any = None,
     confidence: Mapping[int, float] | ArrayLike | None = None,
+    marks: Any = None,
 ) -> pd.DataFrame:
     """Measure the size, the shape and the grey level of each particle.
 
@@ -62,6 +63,8 @@ def measure_particles(
         Probability of *particle*, to see how much the area hangs on the threshold.
     confidence : dict of label to float, or float array, in [0, 1], optional
         How sure each particle is, by its label or in the order of the labels.
+    marks : signal or bool array of the same shape, optional
+        What is burnt into the image (:func:`temlib.files.marks.find_marks`): it may hide a part of what it touches.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def measure_particles(
           one sees it in the image.
         - ``centroid_y_px``, ``centroid_x_px``: in array coordinates, pixel centres at whole numbers.
         - ``top_px``, ``left_px``, ``bottom_px``, ``right_px``: ``labels[top:bottom, left:right]`` holds it.
-        - ``touches_edge``: whether it reaches the frame of the image, which may cut it.
+        - ``touches_edge``: whether it reaches the frame of the image, or a mark, which may cut it.
         - ``frame_height_px``, ``frame_width_px``: of the image; and ``pixel_height_nm``, ``pixel_width_nm``
           where the pixel size is known. :func:`temlib.size_distribution` corrects for the frame with them.
         - ``confidence``: as it was given.
@@ -128,6 +131,10 @@ def measure_particles(
     table["extent"] = area / (table["feret_min"] * table["feret_max"])
     beyond = table[["bottom_px", "right_px"]].to_numpy() == array.shape
     table["touches_edge"] = (table[["top_px", "left_px"]] == 0).any(axis=1) | beyond.any(axis=1)
+    if marks is not None:
+        table["touches_edge"] |= np.isin(
+            table["particle"], array[ndimage.binary_dilation(_like(array, marks, "marks"))]
+        )
     table[[*FRAME_COLUMNS]] = array.shape
     if size is not None:
         table[[*PIXEL_COLUMNS]] = size

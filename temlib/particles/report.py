@@ -146,6 +146,7 @@ def report_record(
     threshold: float | None = None,
     pixel_size_source: str = "file",
     exclusions: Sequence[str] = (),
+    sought: dict[str, Any] | None = None,
     left_out: ArrayLike = (),
 ) -> dict[str, Any]:
     """Give the numbers of the report and what they depend on, as plain values that JSON can hold.
@@ -162,6 +163,8 @@ def report_record(
         Where the pixel size comes from: the file, the user, a scale bar.
     exclusions : sequence of str
         Rules by which rows of the table were dropped before, in words.
+    sought : dict, optional
+        What was looked for: diameter and contrast.
     left_out
         As :func:`report_figure` takes it.
 
@@ -169,7 +172,7 @@ def report_record(
     -------
     dict
         ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
-        ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``exclusions``,
+        ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``sought``, ``exclusions``,
         ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10, d50, d90), and
         ``size_distribution``, None where less than two particles count.
 
@@ -196,6 +199,7 @@ def report_record(
         "pixel_size_source": None if size is None else pixel_size_source,
         "model": model,
         "threshold": None if threshold is None else float(threshold),
+        "sought": sought,
         "exclusions": rules,
         "particles": {"found": found, "counted": counted, "left_out": found - counted},
         "proposals_left_out": {"number": len(proposals)} | dict(zip(("d10", "d50", "d90"), quantiles)),

@@ -23,8 +23,8 @@ from temlib.synthetic.specimen import (
 
 __all__ = ["Layer", "draw_support", "place_on_support"]
 
-_FORMS = 12  # grains are copies, turned, of so many
-_FORM_EDGE = 320  # pixels; larger grains are enlarged from it
+_FORMS = 10  # grains are copies, turned, of so many
+_FORM_EDGE = 256  # pixels; larger grains are enlarged from it
 _MOST_GRAINS = 1500
 _CHAIN = (20, 120)  # spheres of a fractal aggregate
 _SITES = 40  # for each particle, to choose from

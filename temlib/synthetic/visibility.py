@@ -12,6 +12,8 @@ flat ground.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
@@ -70,9 +72,14 @@ def _unevenness(empty: np.ndarray, box: tuple[slice, ...], pixels: int) -> float
     window = tuple(slice(max(s.start - around, 0), s.stop + around) for s in box)
     ground = ndimage.uniform_filter(empty[window], max(round(0.886 * piece), 1))
     ground = ground[:: -(-ground.shape[0] // _POINTS), :: -(-ground.shape[1] // _POINTS)]
-    y, x = (np.linspace(-1, 1, n) for n in ground.shape)
-    y, x = (a.ravel() for a in np.meshgrid(y, x, indexing="ij"))
-    slopes = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
     flat = ground.ravel().astype(float)
-    fitted, *_ = np.linalg.lstsq(slopes, flat, rcond=None)
-    return float(_DEVIATION * np.median(np.abs(flat - slopes @ fitted)) * np.sqrt(piece / diameter))
+    deviation = np.median(np.abs(flat - _slopes(*ground.shape) @ flat))
+    return float(_DEVIATION * deviation * np.sqrt(piece / diameter))
+
+
+@lru_cache
+def _slopes(height: int, width: int) -> np.ndarray:
+    """Give the matrix that fits a parabola in both directions to the values of a grid."""
+    y, x = (grid.ravel() for grid in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    return terms @ np.linalg.pinv(terms)

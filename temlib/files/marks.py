@@ -1,0 +1,164 @@
+"""Marks: data bars, scale bars and letters that are burnt into a picture, and belong to no particle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from temlib.files.bars import Bar, find_bars
+from temlib.files.scale_bar import grey_levels, legible, look_for_scale_bar
+from temlib.files.scale_labels import can_read, read_texts
+
+__all__ = ["data_bar", "find_marks", "without_marks"]
+
+_PAPER = 0.55  # share of a data bar's row that has the tone of its paper
+_LOWEST, _HIGHEST = 0.02, 0.25  # of the picture, that a data bar takes
+_SURE = 0.75  # quality of a bar that is no particle
+_FLAT = 6.0  # of 255: a drawn tone is even, and the picture's darkest or brightest
+_TEXT = 0.9  # score of a text
+_TALLEST = 0.2  # of the picture, for a line of text
+_MARGIN = 2  # px around a mark
+
+
+def find_marks(image: Any) -> np.ndarray:
+    """Find what is burnt into a picture: data bars, scale bars, letters.
+
+    Letters are read where the extra ``temlib[scalebar]`` is installed; without it those beside a scale
+    bar, of its tone, are found by shape.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        A picture.
+
+    Returns
+    -------
+    bool array of shape (height, width)
+    """
+    grey = grey_levels(image)
+    marks = np.zeros(grey.shape, bool)
+    if min(grey.shape) < 64 or np.ptp(grey) == 0:
+        return marks
+    first, last = data_bar(grey)
+    marks[:first], marks[last:] = True, True
+    bars = [bar for bar in find_bars(grey) if _is_drawn(bar, grey)]
+    for bar in bars:
+        _mark(marks, (bar.x0, bar.y0, bar.x1, bar.y1))
+        marks |= _letters(grey, bar)
+    if can_read():
+        _mark_what_is_read(marks, grey)
+    return marks
+
+
+def _mark_what_is_read(marks: np.ndarray, grey: np.ndarray) -> None:
+    """Mark lines of text and the scale bar, of whatever tone."""
+    found, _ = look_for_scale_bar(grey)
+    boxes = [found.bar] if found else []
+    for text in read_texts(legible(grey)):
+        high = text.box[3] - text.box[1]
+        if text.score > _TEXT and high < _TALLEST * len(grey) and any(sign.isalnum() for sign in text.says):
+            boxes.append(text.box)
+    for box in boxes:
+        _mark(marks, box)
+
+
+def data_bar(grey: np.ndarray) -> tuple[int, int]:
+    """Find data bars above and below a micrograph: give its first row, and the one behind its last.
+
+    A data bar is a strip along the whole side, most of each row of which has one tone, its paper's.
+
+    Parameters
+    ----------
+    grey : array of shape (height, width)
+        Grey levels from 0 to 255.
+    """
+    height = len(grey)
+    above, below = _strip(grey), _strip(grey[::-1])
+    return above, height - below
+
+
+def without_marks(labels: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Take marks out of labels: what lies mostly under them is no particle, the rest ends where they begin.
+
+    Parameters
+    ----------
+    labels : int array of shape (height, width)
+        Particles, 0 is background.
+    marks : bool array of the same shape
+        As of :func:`find_marks`.
+    """
+    area = np.bincount(labels.ravel())
+    hidden = np.bincount(labels.ravel(), weights=marks.ravel(), minlength=len(area))
+    gone = hidden > 0.5 * area
+    numbers = np.cumsum(~gone & (area > 0)) - 1
+    numbers[gone] = 0
+    kept = numbers.astype(labels.dtype)[labels]
+    kept[marks] = 0
+    return kept
+
+
+def _strip(grey: np.ndarray) -> int:
+    """Give how many rows at the upper side belong to a data bar."""
+    highest = int(_HIGHEST * len(grey))
+    paper = _commonest(grey[: max(int(_LOWEST * len(grey)), 2)])
+    if paper is None:
+        return 0
+    plain = (np.abs(grey[:highest] - paper) < _FLAT).mean(axis=1) > _PAPER
+    rows = int(np.argmin(plain)) if not plain.all() else highest
+    edge = np.abs(np.median(grey[rows : rows + 3]) - paper)
+    return rows if _LOWEST * len(grey) <= rows < highest and edge > 2 * _FLAT else 0
+
+
+def _commonest(rows: np.ndarray) -> float | None:
+    """Give the tone that most of some rows have; None where it is neither near black nor near white, nor even."""
+    tone = float(np.median(rows))
+    return tone if (np.abs(rows - tone) < _FLAT / 2).mean() > _PAPER else None
+
+
+def _is_drawn(bar: Bar, grey: np.ndarray) -> bool:
+    """Say whether a bar is drawn and no rod: even, and the darkest or the brightest of the picture."""
+    if bar.quality < _SURE or bar.length < 20:
+        return False
+    middle, half = (bar.y0 + bar.y1) / 2, bar.thickness / 6
+    inner = grey[int(middle - half) : int(middle + half) + 1, int(bar.x0 + 3) : int(bar.x1 - 2)]
+    if not inner.size:
+        return False
+    tone = float(np.median(inner))
+    return bool(np.abs(inner - tone).mean() < _FLAT and min(tone, 255 - tone) < 3 * _FLAT)
+
+
+def _letters(grey: np.ndarray, bar: Bar) -> np.ndarray:
+    """Find letters beside a bar by its tone: small shapes, none of which is much longer than it is high."""
+    reach = int(max(0.5 * bar.length, 40))
+    rows = slice(max(int(bar.y0) - reach, 0), int(bar.y1) + reach)
+    columns = slice(max(int(bar.x0) - reach, 0), int(bar.x1) + reach)
+    window = grey[rows, columns]
+    numbered, _ = ndimage.label(255 - window < 40 if bar.contrast > 0 else window < 40, np.ones((3, 3)))
+    found = np.zeros(grey.shape, bool)
+    boxes = [box for box in ndimage.find_objects(numbered) if _is_letter(box, reach)]
+    sizes = [box[0].stop - box[0].start for box in boxes]
+    for box, size in zip(boxes, sizes, strict=True):
+        if sum(_are_neighbours(box, other, size) for other in boxes) >= 3:  # itself and two more
+            top, left = rows.start + box[0].start, columns.start + box[1].start
+            _mark(found, (left, top, left + box[1].stop - box[1].start, top + size))
+    return found
+
+
+def _are_neighbours(box: tuple[slice, slice], other: tuple[slice, slice], size: int) -> bool:
+    """Say whether two shapes stand on one line, near one another, and could be letters of one size."""
+    on_line = abs(other[0].stop - box[0].stop) <= 0.35 * size + 1
+    gap = max(other[1].start - box[1].stop, box[1].start - other[1].stop)
+    return on_line and gap < 2 * size and 0.5 * size < other[0].stop - other[0].start < 2 * size
+
+
+def _is_letter(box: tuple[slice, slice], reach: int) -> bool:
+    height, width = box[0].stop - box[0].start, box[1].stop - box[1].start
+    return 5 <= height <= 0.8 * reach and 1 <= width <= 1.6 * height
+
+
+def _mark(marks: np.ndarray, box: tuple[float, float, float, float]) -> None:
+    x0, y0, x1, y1 = box
+    rows = slice(max(int(y0) - _MARGIN, 0), int(np.ceil(y1)) + _MARGIN)
+    marks[rows, max(int(x0) - _MARGIN, 0) : int(np.ceil(x1)) + _MARGIN] = True

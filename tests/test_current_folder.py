@@ -55,7 +55,7 @@ def test_files_are_opened(folder):
 
 def test_an_import_path_with_the_current_folder_is_not_handed_on(folder):
     """As in a notebook: its folder stands on the import path, here last."""
-    code = "import sys; sys.path.append(''); import temlib; temlib.load_micrograph('a.hspy')"
+    code = "import sys, temlib; sys.path.append(''); temlib.load_micrograph('a.hspy')"
     run(sys.executable, "-P", "-c", code)
 
 

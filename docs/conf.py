@@ -68,6 +68,7 @@ docs/lecturer
 :caption: Reference
 
 docs/evidence
+docs/size_distributions
 docs/develop
 docs/api
 docs/clusters

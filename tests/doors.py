@@ -139,7 +139,7 @@ class Watched:
         self.pipe.send((door, folder))
         begun, spent, outcome = time.monotonic(), _seconds(self.process.pid), None
         while outcome is None:
-            if self.pipe.poll(0.02):
+            if self.pipe.poll(0.2):
                 try:
                     outcome = self.pipe.recv()
                 except EOFError:

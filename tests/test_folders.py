@@ -2,8 +2,10 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,14 @@ from temlib import cli
 from temlib.errors import RunError
 from temlib.files.label_files import load_labels
 from temlib.files.micrographs import micrograph
+from temlib.files.reading import READABLE
 from temlib.jobs import batch
 from temlib.jobs.inputs import digest_of, files_in, find_inputs, names_of
 from temlib.jobs.records import Record, Watched, alone
 from temlib.writing import write_text
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
+from tests.test_every_door import FROM_MICROSCOPES, written
 
 SHAPE = (60, 100)
 TWO, ONE = [(30, 30), (30, 70)], [(30, 50)]
@@ -177,6 +181,60 @@ def test_names_mean_themselves(tmp_path):
     table = rows(tmp_path / "out").set_index("micrograph")
     assert table["particles"].to_dict() == {"a*": 2, "a!": 1, "c?": 2, "c!": 1, "e[1]": 2, "e1": 1, "f{x}": 2, "~": 2}
     assert not table["note"].any()
+
+
+def write_ser(path):
+    """A series of FEI's with one element, calibrated grey levels."""
+    grey = picture()[::-1]
+    dimension = struct.pack("<IddIIBIB", 1, 0, 1, 0, 1, 78, 1, 32)
+    start = 30 + len(dimension) + 8
+    element = struct.pack("<ddI", 0, 5e-10, 0) * 2 + struct.pack("<HII", 1, SHAPE[1], SHAPE[0]) + grey.tobytes()
+    head = struct.pack("<HHHIIIIII", 0x4949, 0x0197, 0x0210, 0x4122, 0x4152, 1, 1, start - 8, 1)
+    offsets = struct.pack("<II", start, start + len(element))
+    path.write_bytes(head + dimension + offsets + element + struct.pack("<HHI", 0x4152, 0, 0))
+
+
+def write_emi(path):
+    write_ser(path.with_name(f"{path.stem}_1.ser"))
+    path.write_bytes(b"JL<ObjectInfo><AcquireDate>Thu Nov 26 12:00:00 2026</AcquireDate></ObjectInfo>")
+
+
+KINDS = [kind for kind in READABLE if kind not in FROM_MICROSCOPES] + ["ser", "emi"]
+
+
+def write_kind(path):
+    """Write a micrograph with two particles, of the kind that its suffix names."""
+    path.parent.mkdir(exist_ok=True)
+    kind = path.suffix[1:]
+    if kind in ("ser", "emi"):
+        {"ser": write_ser, "emi": write_emi}[kind](path)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of zarr
+            written(path.parent / "new", kind).rename(path)
+        (path.parent / "new").rmdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_mean_themselves_in_each_kind(kind, tmp_path):
+    path = write_kind(tmp_path / "f [1]*" / f"a [2]?{{}}.{kind}")
+    assert temlib.load_micrograph(path).data.ndim == 2
+    assert temlib.load_micrograph(path, lazy=True).data.ndim == 2
+
+
+def test_a_folder_of_all_kinds_twice(tmp_path, capsys):
+    for kind in KINDS:
+        write_kind(tmp_path / "in" / f"{kind}.{kind}")
+    assert segment(tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert f"{len(KINDS)} segmented, 0 done before, 0 failed" in capsys.readouterr().out
+    table = rows(tmp_path / "out")
+    assert sorted(table["micrograph"]) == sorted(KINDS)
+    assert (table["particles"] == 2).all()
+    before = contents(tmp_path / "out")
+    assert segment(tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert f"0 segmented, {len(KINDS)} done before, 0 failed" in capsys.readouterr().out
+    assert contents(tmp_path / "out") == before
 
 
 def test_particles_in_pixels_are_not_pooled(tmp_path, capsys):

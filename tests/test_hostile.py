@@ -75,6 +75,7 @@ def damaged(folder):
             yield Input("batch", f"{name}: {case.kind} {j}", hostile._in_batch(name, case.content))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("batch")
 def test_a_sample_is_refused_in_one_line_or_read(watched, tmp_path):
     every = [*damaged(tmp_path / "good"), *hostile.all_hostile()]

@@ -680,3 +680,17 @@ def test_dictionaries_are_as_rosettasciio_gives_them(tmp_path):
     assert [axis["index_in_array"] for axis in read_["axes"]] == [0, 1, 2]
     assert [axis["navigate"] for axis in read_["axes"]] == [True, False, False]
     assert [axis["size"] for axis in read_["axes"]] == list(read_["data"].shape)
+
+
+def test_pages_in_a_circle_are_refused(tmp_path):
+    frames = np.stack([GREY, GREY])
+    tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack", metadata=None)
+    whole = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        first, last = file.pages[0].offset, file.pages[1].offset
+    (entries,) = struct.unpack_from("<H", whole, last)
+    struct.pack_into("<I", whole, last + 2 + 12 * entries, first)
+    (tmp_path / "a.tif").write_bytes(whole)
+    for lazy in (False, True):
+        with pytest.raises(temlib.MicrographError, match=r"^a\.tif: has a page that is followed by one before it"):
+            temlib.load_micrograph(tmp_path / "a.tif", lazy=lazy)

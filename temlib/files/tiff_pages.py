@@ -107,7 +107,7 @@ def _ordered(path: Path, tif: TiffFile) -> list[Group]:
 def _alike(path: Path, tif: TiffFile) -> list[Group]:
     """Sort the pages of a file into those of one shape, dtype and kind of colour."""
     groups: dict[tuple, Group] = {}
-    for page in _every_page(tif):
+    for page in _every_page(path, tif):
         if not page.shape or page.dtype is None:
             continue
         _check_page(path, tif, page)
@@ -120,8 +120,12 @@ def _alike(path: Path, tif: TiffFile) -> list[Group]:
     return list(groups.values())
 
 
-def _every_page(tif: TiffFile) -> Iterator[TiffPage]:
+def _every_page(path: Path, tif: TiffFile) -> Iterator[TiffPage]:
+    seen: set[int] = set()
     for page in tif.pages:
+        if page.offset in seen:
+            raise MicrographError(f"{path.name}: has a page that is followed by one before it; copy the file again")
+        seen.add(page.offset)
         yield page.aspage()
         for offset in page.subifds or ():
             if offset >= 8:

@@ -68,7 +68,6 @@ docs/lecturer
 :caption: Reference
 
 docs/evidence
-docs/size_distributions
 docs/develop
 docs/api
 docs/clusters

@@ -1,12 +1,12 @@
 # The names that `import temlib` offers, each with its home: read by lazy_loader and by type checkers.
 from .errors import MicrographError as MicrographError
 from .errors import TemlibError as TemlibError
-from .files.label_files import load_labels as load_labels
+from .files.labels.label_files import load_labels as load_labels
 from .files.micrographs import load_micrograph as load_micrograph
 from .files.micrographs import pixel_size_of as pixel_size_of
 from .files.micrographs import save_micrograph as save_micrograph
-from .files.scale_bar import ScaleBar as ScaleBar
-from .files.scale_bar import read_scale_bar as read_scale_bar
+from .files.scale_bars.scale_bar import ScaleBar as ScaleBar
+from .files.scale_bars.scale_bar import read_scale_bar as read_scale_bar
 from .jobs.movies import segment_movie as segment_movie
 from .network.segmenter import Segmenter as Segmenter
 from .network.segmenter import load_segmenter as load_segmenter

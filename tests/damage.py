@@ -107,7 +107,7 @@ def try_all(cases: list[Case], folder: Path) -> list[Outcome]:
     """Load each file in a process of its own that may take so long and so much memory."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["temlib.files.micrographs", "hyperspy.api", "temlib.files.nexus", "tifffile", "hdf5plugin"]
+        ["temlib.files.micrographs", "hyperspy.api", "temlib.files.hdf5.nexus", "tifffile", "hdf5plugin"]
     )
     outcomes = []
     for number, case in enumerate(cases):

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from temlib.files.label_files import save_coco, save_labels, save_rois
+from temlib.files.labels.label_files import save_coco, save_labels, save_rois
 from temlib.files.micrographs import micrograph, save_micrograph
 from tests.doors import Input
 from tests.test_hostile_files import Evil, functional, hspy

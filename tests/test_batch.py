@@ -9,7 +9,7 @@ from skimage.measure import label
 import temlib
 from temlib import cli
 from temlib.files.grey_levels import GreyLevels
-from temlib.files.label_files import load_labels
+from temlib.files.labels.label_files import load_labels
 from temlib.files.micrographs import micrograph
 from temlib.jobs import batch
 from temlib.network.sought import Sought

@@ -49,8 +49,9 @@ def run(*command):
 
 
 def test_files_are_opened(folder):
-    code = "import temlib; temlib.load_micrograph('a.hspy'); temlib.load_segmenter(); from temlib.files import hdf5; "
-    assert run(sys.executable, "-P", "-c", code + "print(hdf5._helper is not None)").stdout == "True\n"
+    code = "import temlib; temlib.load_micrograph('a.hspy'); temlib.load_segmenter(); "
+    code += "from temlib.files.hdf5 import inspection; print(inspection._helper is not None)"
+    assert run(sys.executable, "-P", "-c", code).stdout == "True\n"
 
 
 def test_an_import_path_with_the_current_folder_is_not_handed_on(folder):

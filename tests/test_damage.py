@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 import temlib
-from temlib.files.hdf5 import check_hdf5
+from temlib.files.hdf5.inspection import check_hdf5
 from temlib.files.micrographs import micrograph
 from tests import damage
 from tests.test_nexus import write_lambda
@@ -87,7 +87,7 @@ def test_a_library_that_falls_over_a_file_takes_nothing_with_it(tmp_path, monkey
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["data"] = np.zeros((4, 4))
     check_hdf5(tmp_path / "a.h5")
-    from temlib.files import hdf5
+    from temlib.files.hdf5 import inspection as hdf5
 
     _, helper = hdf5._helper
     helper.kill()

@@ -16,7 +16,7 @@ from PIL import Image
 import temlib
 from temlib import cli
 from temlib.errors import RunError
-from temlib.files.label_files import load_labels
+from temlib.files.labels.label_files import load_labels
 from temlib.files.micrographs import micrograph
 from temlib.files.reading import READABLE
 from temlib.jobs import batch

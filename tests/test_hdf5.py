@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from temlib.errors import MicrographError
-from temlib.files import hdf5
-from temlib.files.hdf5 import check_hdf5, look_through
+from temlib.files.hdf5 import inspection as hdf5
+from temlib.files.hdf5.inspection import check_hdf5, look_through
 
 STANDING = "import ctypes; wait = ctypes.PyDLL(None).sleep"  # as the library at work: nothing else runs meanwhile
 WORKING = "import time; wait = time.sleep"
@@ -33,7 +33,7 @@ def helped(monkeypatch):
     def with_waiting(how, times, seconds, limit):
         code = f"""
             {how}
-            from temlib.files import hdf5
+            from temlib.files.hdf5 import inspection as hdf5
             def slow(path, progress):
                 for _ in range({times}):
                     progress()
@@ -109,8 +109,8 @@ def test_files_that_link_to_one_another_are_looked_through_once_each(tmp_path, m
 def test_the_helper_ends_with_its_parent_also_at_work(file, how):
     code = f"""
         import sys, threading
-        from temlib.files import hdf5
-        slow = "{how}; from temlib.files import hdf5; hdf5._SECONDS = 5; "
+        from temlib.files.hdf5 import inspection as hdf5
+        slow = "{how}; from temlib.files.hdf5 import inspection as hdf5; hdf5._SECONDS = 5; "
         slow += "hdf5._look_through_one = lambda path, progress: wait(600); "
         hdf5.python = lambda code: [sys.executable, "-c", slow + code]
         threading.Thread(target=hdf5.check_hdf5, args=[{str(file)!r}]).start()
@@ -129,7 +129,7 @@ def test_the_helper_ends_with_its_parent_also_at_work(file, how):
 def test_a_fork_while_a_file_is_looked_through_does_not_hang(file):
     code = f"""
         import os, signal
-        from temlib.files import hdf5
+        from temlib.files.hdf5 import inspection as hdf5
         hdf5.check_hdf5({str(file)!r})
         mine = hdf5._helper[1].pid
         with hdf5._lock:
@@ -142,7 +142,8 @@ def test_a_fork_while_a_file_is_looked_through_does_not_hang(file):
         hdf5.check_hdf5({str(file)!r})
         print(hdf5._helper[1].pid == mine)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    quiet = [sys.executable, "-W", "ignore::DeprecationWarning", "-c"]  # Python 3.12 warns of any fork beside a thread
+    done = subprocess.run([*quiet, textwrap.dedent(code)], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("0\nTrue\n", "")
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from skimage.measure import points_in_poly
 
 import temlib
-from temlib.files.label_files import as_markers, load_labels, outlines, save_coco, save_labels, save_rois
+from temlib.files.labels.label_files import as_markers, load_labels, outlines, save_coco, save_labels, save_rois
+from temlib.files.labels.regions import paint, runs_of
 from temlib.files.micrographs import micrograph
-from temlib.files.regions import paint, runs_of
 from temlib.palette import COLOURS
 from tests.conftest import disc
 
@@ -349,7 +349,7 @@ def test_zips_are_bounded_and_never_unpacked(tmp_path, monkeypatch):
     members = {"../../escape/3.roi": square, "__MACOSX/._3.roi": b"junk", "/tmp/b/4.roi": square[:]}
     assert load_labels(make_zip(tmp_path / "a.zip", members), (2, 2)).tolist() == [[4, 0], [0, 0]]
     assert [file.name for file in tmp_path.iterdir()] == ["a.zip"]
-    monkeypatch.setattr("temlib.files.imagej_rois._LARGEST_ZIP", 100)
+    monkeypatch.setattr("temlib.files.labels.imagej_rois._LARGEST_ZIP", 100)
     assert "unpacks to more than 100 bytes" in refusal(tmp_path / "a.zip", (2, 2))
 
 
@@ -500,9 +500,9 @@ def test_large_polygons_are_painted_the_later_over_the_earlier(tmp_path):
 
 
 def test_what_would_take_minutes_to_paint_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("temlib.files.regions._MOST_PAINTED", 2000)
+    monkeypatch.setattr("temlib.files.labels.regions._MOST_PAINTED", 2000)
     assert "again and again" in refusal(coco(tmp_path / "a.json", *[[[0, 0, 5, 0, 5, 6, 0, 6]]] * 9))
-    monkeypatch.setattr("temlib.files.regions._MOST_CROSSINGS", 5)
+    monkeypatch.setattr("temlib.files.labels.regions._MOST_CROSSINGS", 5)
     assert "too many corners" in refusal(coco(tmp_path / "a.json", [[0, 0, 5, 0, 5, 6, 0, 6]]))
 
 

@@ -101,9 +101,9 @@ def test_frame_time_is_the_scale_of_the_navigation_axis(tmp_path, counts, time, 
 
 
 def test_lazy_frames_are_read_when_asked_for_and_in_any_process(tmp_path, counts, monkeypatch):
-    from temlib.files.nexus import _Frames
+    from temlib.files.hdf5.nexus import _Frames
 
-    monkeypatch.setattr("temlib.files.nexus._BLOCK", 2 * 4 * SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr("temlib.files.hdf5.nexus._BLOCK", 2 * 4 * SHAPE[0] * SHAPE[1])
     asked = []
     get = _Frames.__getitem__
     monkeypatch.setattr(_Frames, "__getitem__", lambda self, index: (asked.append(index[0]), get(self, index))[1])

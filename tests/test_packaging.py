@@ -96,7 +96,7 @@ def test_every_public_name_is_there():
 
 
 def modules():
-    """Give the modules by their names in the package, "files.hdf5" or "cli"."""
+    """Give the modules by their names in the package, "files.reading" or "cli"."""
     home = ROOT / "temlib"
     found = {".".join(path.relative_to(home).with_suffix("").parts): path for path in home.rglob("*.py")}
     return {

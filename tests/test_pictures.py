@@ -308,7 +308,7 @@ def test_a_stack_is_read_page_by_page(tmp_path, monkeypatch, byteorder, options)
     stack = RNG.integers(0, 65536, (40, 24, 37), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", byteorder=byteorder, **options)
     is_read_as(tmp_path / "a.tif", stack)
-    monkeypatch.setattr("temlib.files.tiff.frame_chunks", lambda shape, *_: (2, *shape[1:]))
+    monkeypatch.setattr("temlib.files.tiff.micrographs.frame_chunks", lambda shape, *_: (2, *shape[1:]))
     lazy = temlib.load_micrograph(tmp_path / "a.tif", lazy=True).data
     assert lazy.chunks[0] == (2,) * 20
     assert np.array_equal(lazy[17].compute(), stack[17])

@@ -17,7 +17,7 @@ import pytest
 import temlib
 from temlib import cli
 from temlib.errors import OutputError
-from temlib.files import label_files
+from temlib.files.labels import label_files
 from temlib.files.micrographs import micrograph
 from temlib.jobs import batch
 from temlib.writing import remove_leftovers, write_atomically

@@ -11,10 +11,10 @@ from PIL import Image
 
 import temlib
 from temlib.errors import MicrographError
-from temlib.files import marks, scale_bar, scale_labels
-from temlib.files.bars import find_bars
-from temlib.files.rulers import rulers
-from temlib.files.scale_labels import Text, can_read, labels_in, length_of
+from temlib.files.scale_bars import marks, scale_bar, scale_labels
+from temlib.files.scale_bars.bars import find_bars
+from temlib.files.scale_bars.rulers import rulers
+from temlib.files.scale_bars.scale_labels import Text, can_read, labels_in, length_of
 from temlib.jobs.batch import overlay
 from temlib.particles.measurement import measure_particles
 from tests.benchmarks.scale_bars import STYLES, drawn, ground, judged, summary

@@ -19,7 +19,7 @@ from temlib.errors import MicrographError
 from temlib.files.contents import Axis, Contents, in_memory, left_in_file, warn
 from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.reading import read_signals
-from temlib.files.scale_bar import look_for_scale_bar
+from temlib.files.scale_bars.scale_bar import look_for_scale_bar
 from temlib.files.units import is_harmless, is_reciprocal, length_nm, why_unknown
 from temlib.writing import reserve, write_atomically
 
@@ -154,7 +154,7 @@ def load_micrograph(
     -------
     hyperspy Signal2D of shape (height, width), or (frames, height, width) with a navigation axis
         The navigation axis of a stack is that of the file. A detector's masked pixels are NaN
-        (:mod:`temlib.files.nexus`), which :func:`normalise` fills.
+        (:mod:`temlib.files.hdf5.nexus`), which :func:`normalise` fills.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 Coloured pictures become grey (ITU-R BT.709 luma), alpha is left out, a palette's numbers become the
 luma of its colours, 0 is black. Resolutions for printing are no calibration: only tif files can
-state a pixel size, :mod:`temlib.files.tiff`.
+state a pixel size, :mod:`temlib.files.tiff.micrographs`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from temlib.errors import MicrographError
 from temlib.files.colours import cmyk_to_grey, luma, orient
 from temlib.files.contents import left_in_file, warn
 from temlib.files.memory import check_memory
-from temlib.files.tiff import is_tiff, read_tiff
+from temlib.files.tiff.micrographs import is_tiff, read_tiff
 
 __all__ = ["PICTURES", "read_pictures"]
 

@@ -20,11 +20,11 @@ from typing import Any
 import h5py
 
 from temlib.errors import MicrographError, one_line
-from temlib.files import nexus
 from temlib.files.contents import Contents, from_dictionary
-from temlib.files.hdf5 import check_hdf5, is_hdf5
-from temlib.files.hyperspy_files import read_hspy, read_zspy
-from temlib.files.layouts import check_tree, check_velox, is_velox, reader_of
+from temlib.files.hdf5 import nexus
+from temlib.files.hdf5.hyperspy_files import read_hspy, read_zspy
+from temlib.files.hdf5.inspection import check_hdf5, is_hdf5
+from temlib.files.hdf5.layouts import check_tree, check_velox, is_velox, reader_of
 from temlib.files.mrc import read_mrc
 from temlib.files.pictures import PICTURES, read_pictures
 

@@ -20,10 +20,10 @@ from skimage.segmentation import find_boundaries
 
 from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
-from temlib.files.label_files import save_labels
-from temlib.files.marks import find_marks, without_marks
+from temlib.files.labels.label_files import save_labels
 from temlib.files.micrographs import load_micrograph, pixel_size_of
-from temlib.files.scale_labels import can_read
+from temlib.files.scale_bars.marks import find_marks, without_marks
+from temlib.files.scale_bars.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
 from temlib.jobs.records import alone
 from temlib.jobs.results import BatchFolder
@@ -130,8 +130,8 @@ def segment_files(
     scale_bar : bool
         Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
     marks : "leave out" or "keep"
-        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.marks.find_marks`): they
-        are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
+        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.scale_bars.marks.find_marks`):
+        they are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from temlib.files.hdf5 import check_hdf5
+from temlib.files.hdf5.inspection import check_hdf5
 from temlib.files.json_files import parse_json
 from temlib.network.backend import start_keras
 from temlib.network.description import check_description

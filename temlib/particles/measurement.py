@@ -64,7 +64,8 @@ def measure_particles(
     confidence : dict of label to float, or float array, in [0, 1], optional
         How sure each particle is, by its label or in the order of the labels.
     marks : signal or bool array of the same shape, optional
-        What is burnt into the image (:func:`temlib.files.marks.find_marks`): it may hide a part of what it touches.
+        What is burnt into the image (:func:`temlib.files.scale_bars.marks.find_marks`): it may hide a part of what it
+        touches.
 
     Returns
     -------

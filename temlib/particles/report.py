@@ -21,7 +21,7 @@ from matplotlib.transforms import Bbox
 from temlib import __version__
 from temlib.drawing import save_figure, show_micrograph
 from temlib.errors import MicrographError
-from temlib.files.label_files import outlines
+from temlib.files.labels.label_files import outlines
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of
 from temlib.palette import COLOURS
 from temlib.particles.intervals import QUANTILES

@@ -27,7 +27,7 @@ from skimage.measure import label as numbered
 from temlib.errors import MicrographError, OutputError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.json_files import in_range, parse_json
-from temlib.files.label_files import load_labels, save_labels
+from temlib.files.labels.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
 from temlib.jobs.records import Watched, alone
 from temlib.jobs.results import PAINTED

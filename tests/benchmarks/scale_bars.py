@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from temlib import datasets
-from temlib.files.scale_bar import look_for_scale_bar
+from temlib.files.scale_bars.scale_bar import look_for_scale_bar
 
 MEASURED = Path(datasets.CARRIED) / "measured"
 LABELS = ("1 nm", "2 nm", "5 nm", "10 nm", "20 nm", "50 nm", "100 nm", "200 nm", "500 nm", "1 µm", "2 µm", "0.5 µm")

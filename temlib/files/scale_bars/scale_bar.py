@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from temlib.errors import MicrographError
-from temlib.files.bars import Bar, find_bars, joined
 from temlib.files.contents import warn
-from temlib.files.rulers import rulers
-from temlib.files.scale_labels import Box, Label, Text, labels_in, read_line, read_texts, resized
+from temlib.files.scale_bars.bars import Bar, find_bars, joined
+from temlib.files.scale_bars.rulers import rulers
+from temlib.files.scale_bars.scale_labels import Box, Label, Text, labels_in, read_line, read_texts, resized
 
 __all__ = ["ScaleBar", "grey_levels", "legible", "look_for_scale_bar", "read_scale_bar"]
 

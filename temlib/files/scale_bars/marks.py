@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from temlib.files.bars import Bar, find_bars
-from temlib.files.scale_bar import grey_levels, legible, look_for_scale_bar
-from temlib.files.scale_labels import can_read, read_texts
+from temlib.files.scale_bars.bars import Bar, find_bars
+from temlib.files.scale_bars.scale_bar import grey_levels, legible, look_for_scale_bar
+from temlib.files.scale_bars.scale_labels import can_read, read_texts
 
 __all__ = ["data_bar", "find_marks", "without_marks"]
 

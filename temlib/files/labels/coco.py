@@ -13,8 +13,8 @@ import numpy as np
 from temlib import __version__
 from temlib.errors import MicrographError
 from temlib.files.json_files import read_json
+from temlib.files.labels.regions import LARGEST_IMAGE, Box, Runs, as_labels, numbers_for, paint, particles_in, runs_of
 from temlib.files.micrographs import as_array
-from temlib.files.regions import LARGEST_IMAGE, Box, Runs, as_labels, numbers_for, paint, particles_in, runs_of
 from temlib.writing import check_suffix, write_new
 
 __all__ = ["NO_PARTICLES", "read_coco", "save_coco"]

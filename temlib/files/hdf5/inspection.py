@@ -220,7 +220,7 @@ def _start() -> subprocess.Popen | None:
         _stop()
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         try:
-            command = python("from temlib.files.hdf5 import serve; serve()")
+            command = python("from temlib.files.hdf5.inspection import serve; serve()")
             started = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
         except (OSError, TypeError):  # no sys.executable, or no more processes
             return None

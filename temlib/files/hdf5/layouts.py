@@ -10,9 +10,9 @@ import h5py
 import psutil
 
 from temlib.errors import MicrographError
+from temlib.files.hdf5.nexus import detectors_in, text
 from temlib.files.json_files import parse_json
 from temlib.files.memory import check_memory
-from temlib.files.nexus import detectors_in, text
 from temlib.files.units import is_harmless
 
 __all__ = ["check_tree", "check_velox", "is_velox", "reader_of"]

@@ -12,9 +12,9 @@ from tifffile import TiffFile, TiffPage
 from temlib.errors import MicrographError
 from temlib.files.contents import frame_chunks
 from temlib.files.memory import check_memory
-from temlib.files.tiff_calibration import calibration_of
-from temlib.files.tiff_frames import Frames, Samples, dtype_of, quiet, samples_of
-from temlib.files.tiff_pages import Group, groups_of, orientation_of
+from temlib.files.tiff.calibration import calibration_of
+from temlib.files.tiff.frames import Frames, Samples, dtype_of, quiet, samples_of
+from temlib.files.tiff.pages import Group, groups_of, orientation_of
 
 __all__ = ["is_tiff", "read_tiff"]
 

@@ -17,12 +17,12 @@ import numpy as np
 from skimage.measure import label
 
 from temlib.errors import MicrographError, one_line
-from temlib.files.coco import read_coco, save_coco
 from temlib.files.hyperspy_api import hyperspy_api
-from temlib.files.ilastik import read_export
-from temlib.files.imagej_rois import read_rois, save_rois
+from temlib.files.labels.coco import read_coco, save_coco
+from temlib.files.labels.ilastik import read_export
+from temlib.files.labels.imagej_rois import read_rois, save_rois
+from temlib.files.labels.regions import LARGEST_IMAGE, as_labels, outlines
 from temlib.files.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
-from temlib.files.regions import LARGEST_IMAGE, as_labels, outlines
 from temlib.palette import COLOURS
 from temlib.writing import check_suffix
 

@@ -19,8 +19,8 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 from temlib.errors import MicrographError, one_line
 from temlib.files.colours import cmyk_to_grey, invert, luma, orient, palette_to_grey
 from temlib.files.memory import check_memory
-from temlib.files.tiff_calibration import Calibration
-from temlib.files.tiff_pages import COLOURS, page_at
+from temlib.files.tiff.calibration import Calibration
+from temlib.files.tiff.pages import COLOURS, page_at
 
 __all__ = ["Frames", "Samples", "dtype_of", "quiet", "samples_of"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from temlib.files.bars import Bar
+from temlib.files.scale_bars.bars import Bar
 
 __all__ = ["rulers"]
 

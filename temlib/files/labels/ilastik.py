@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from temlib.errors import MicrographError
-from temlib.files.hdf5 import check_hdf5
-from temlib.files.regions import LARGEST_IMAGE
+from temlib.files.hdf5.inspection import check_hdf5
+from temlib.files.labels.regions import LARGEST_IMAGE
 
 __all__ = ["read_export"]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from temlib.errors import MicrographError, one_line
 from temlib.files.contents import check_chunk, frame_chunks
-from temlib.files.nexus import open_dataset
+from temlib.files.hdf5.nexus import open_dataset
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError
+from temlib.files.labels.regions import as_labels, numbers_for, outlined, paint, runs_of
 from temlib.files.micrographs import as_array
-from temlib.files.regions import as_labels, numbers_for, outlined, paint, runs_of
 from temlib.writing import check_suffix, write_new
 
 if TYPE_CHECKING:

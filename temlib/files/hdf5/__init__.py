@@ -1,0 +1,1 @@
+"""HDF5 and zarr files: looked through first, then read by their layout."""

@@ -1,0 +1,1 @@
+"""Labels in files: particles as temlib and other programs write them."""

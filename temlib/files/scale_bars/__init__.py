@@ -1,0 +1,1 @@
+"""Scale bars and other marks that are burnt into a picture."""

@@ -1,0 +1,1 @@
+"""TIFF files: pages, frames, pixel sizes."""

@@ -13,7 +13,7 @@ from temlib.files.grey_levels import GreyLevels
 from temlib.files.micrographs import micrograph
 from temlib.network import learning, training
 from temlib.network.augmentation import IGNORED, scale_for, truth_maps
-from temlib.network.segmenter import auto_scales
+from temlib.network.finding import auto_scales
 from temlib.particles.scores import iou
 
 QUICK = {

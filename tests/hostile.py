@@ -219,9 +219,7 @@ def networks() -> Iterator[Input]:
         yield Input("weights", f"a pickle named {suffix}", _evil(suffix))
         yield Input("network", f"a pickle named {suffix}", _evil(suffix))
     for shape in ((3, 3, 3, 10**6), (10**9,), (), (3, 3, 3, 0)):
-        yield Input(
-            "weights", f"a kernel of shape {shape}", lambda folder, shape=shape: _kernel(folder / "a.weights.h5", shape)
-        )
+        yield Input("weights", f"a kernel of shape {shape}", partial(_kernel, shape))
     objects = np.array([{"a": 1}], dtype=object)
     arrays = {"training": np.array("this"), "history": np.array("[]")}
     for name, extra in {

@@ -6,7 +6,6 @@ takes a few fields of them.
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from temlib.files.hdf5.hyperspy_files import read_hspy, read_zspy
 from temlib.files.hdf5.inspection import check_hdf5, is_hdf5
 from temlib.files.hdf5.layouts import check_tree, check_velox, is_velox, reader_of
 from temlib.files.mrc import read_mrc
+from temlib.files.notes import quiet
 from temlib.files.pictures import PICTURES, read_pictures
 
 __all__ = ["READABLE", "Kind", "read_signals"]
@@ -181,15 +181,7 @@ _OWN: Mapping[str, Callable[[Path], list[dict[str, Any]]]] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the notes of readers out of the way: what matters is in the error."""
-    loggers = [logging.getLogger(name) for name in ("hyperspy", "rsciio", "tifffile")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    """Keep notes and warnings of readers out of the way: what matters is in the error."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -23,6 +23,7 @@ from temlib.files.labels.ilastik import read_export
 from temlib.files.labels.imagej_rois import read_rois, save_rois
 from temlib.files.labels.regions import LARGEST_IMAGE, as_labels, outlines
 from temlib.files.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
+from temlib.files.notes import quiet
 from temlib.palette import COLOURS
 from temlib.writing import check_suffix
 
@@ -121,12 +122,13 @@ def load_labels(
         known = ", ".join((*_TABULAR, *_REGIONS))
         raise MicrographError(f"{path.name}: particles are not read from '{path.suffix}'; use one of {known}")
     try:
-        if suffix == ".json":
-            labels = read_coco(path, image, categories)
-        elif suffix in _REGIONS:
-            labels = read_rois(path, shape, slice)
-        else:
-            labels = _read_image(path, suffix, shape, slice)
+        with quiet():
+            if suffix == ".json":
+                labels = read_coco(path, image, categories)
+            elif suffix in _REGIONS:
+                labels = read_rois(path, shape, slice)
+            else:
+                labels = _read_image(path, suffix, shape, slice)
     except MicrographError:
         raise
     except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error

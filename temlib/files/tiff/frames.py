@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -19,10 +17,11 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 from temlib.errors import MicrographError, one_line
 from temlib.files.colours import cmyk_to_grey, invert, luma, orient, palette_to_grey
 from temlib.files.memory import check_memory
+from temlib.files.notes import quiet
 from temlib.files.tiff.calibration import Calibration
 from temlib.files.tiff.pages import COLOURS, page_at
 
-__all__ = ["Frames", "Samples", "dtype_of", "quiet", "samples_of"]
+__all__ = ["Frames", "Samples", "dtype_of", "samples_of"]
 
 _ALPHA = (1, 2)  # of the tag ExtraSamples
 _GREY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
@@ -208,15 +207,3 @@ def _by_palette(page: TiffPage, numbers: np.ndarray) -> np.ndarray:
     if page.bitspersample <= 8:  # 16 bits a colour, of which screens show 8; some programs write 8
         palette = np.asarray(palette >> 8 if palette.max() > 255 else palette, np.uint8)
     return palette_to_grey(numbers, palette)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep tifffile's notes off the terminal: what matters is in the error."""
-    logger = logging.getLogger("tifffile")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

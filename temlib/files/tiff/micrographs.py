@@ -12,8 +12,9 @@ from tifffile import TiffFile, TiffPage
 from temlib.errors import MicrographError
 from temlib.files.contents import frame_chunks
 from temlib.files.memory import check_memory
+from temlib.files.notes import quiet
 from temlib.files.tiff.calibration import calibration_of
-from temlib.files.tiff.frames import Frames, Samples, dtype_of, quiet, samples_of
+from temlib.files.tiff.frames import Frames, Samples, dtype_of, samples_of
 from temlib.files.tiff.pages import Group, groups_of, orientation_of
 
 __all__ = ["is_tiff", "read_tiff"]

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from temlib.files.resampling import resize
+from temlib.particles.level import Level
 from temlib.particles.placing import Found, place
 from temlib.particles.proposal_numbers import NUMBERS
-from temlib.particles.proposals import Level, Proposals, propose
+from temlib.particles.proposals import Proposals, propose
 from temlib.particles.scorer import Scorer
 
 __all__ = [

@@ -26,8 +26,9 @@ from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
 from temlib.network.workers import Parcel, of_chunk
+from temlib.particles.level import Level
 from temlib.particles.placing import Found
-from temlib.particles.proposals import Level, Proposals
+from temlib.particles.proposals import Proposals
 from temlib.particles.scorer import Scorer
 from temlib.writing import write_atomically
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from temlib.particles.separation import Hills
 
 if TYPE_CHECKING:
-    from temlib.particles.proposals import Level
+    from temlib.particles.level import Level
 
 __all__ = ["NUMBERS", "numbers_of"]
 

@@ -15,51 +15,16 @@ import numpy as np
 from scipy import ndimage
 
 from temlib.files.resampling import resize
+from temlib.particles.level import Level
 from temlib.particles.proposal_numbers import NUMBERS, numbers_of
 from temlib.particles.separation import Hills, hills
 
-__all__ = ["DEPTHS", "Level", "Proposals", "propose"]
+__all__ = ["DEPTHS", "Proposals", "propose"]
 
 DEPTHS = (0.1, 0.2, 0.4)
 """Of the valleys by which particles are told apart for proposals."""
 
 _SMALLEST = 6  # pixels of a map: what is smaller has no shape
-
-
-@dataclass(frozen=True)
-class Level:
-    """What a network says of one picture of a micrograph.
-
-    Attributes
-    ----------
-    scale : float
-        Pixels of the picture for one of the micrograph; maps have half the picture's resolution.
-    size : (height, width)
-        Of the picture [px].
-    maps : float array of shape (height, width, 2), in [0, 1]
-        Probability of *particle*, and distance to the particle's edge over its largest.
-    grey : float array of shape (height, width)
-        Normalised grey levels at the maps' resolution.
-    """
-
-    scale: float
-    size: tuple[int, int]
-    maps: np.ndarray
-    grey: np.ndarray
-
-    def sampled_like(self, other: Level) -> np.ndarray:
-        """Give the maps at the pixels of another level."""
-        if self.maps.shape == other.maps.shape:
-            return self.maps
-        rows, columns = (
-            mine / 2 * min(edge / (size / 2), 1.0)
-            for mine, edge, size in zip(self.size, other.maps.shape[:2], other.size, strict=True)
-        )
-        return resize(self.maps, other.maps.shape[:2], (0, 0, rows, columns))
-
-    def at(self, shape: tuple[int, int]) -> np.ndarray:
-        """Give the maps at the pixels of the micrograph."""
-        return resize(self.maps, shape, (0, 0, self.size[0] / 2, self.size[1] / 2))
 
 
 @dataclass(frozen=True)

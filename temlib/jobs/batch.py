@@ -52,8 +52,6 @@ __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 _SUMMARY, _PARTICLES, _DISTRIBUTION = "micrographs.csv", "particles.csv", "distribution.csv"
 _FOLDER_IS_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
 
-_HATCH = (230, 159, 0)
-
 Row = dict[str, Any]
 
 
@@ -322,9 +320,14 @@ def overlay(image: Any, labels: np.ndarray, marks: np.ndarray | None = None) -> 
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
     if marks is not None:
-        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _HATCH
-    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
+        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _rgb("mark")
+    picture[find_boundaries(labels, mode="inner")] = _rgb("found")
     return Image.fromarray(picture)
+
+
+def _rgb(meaning: str) -> np.ndarray:
+    """Give a colour of the palette as three bytes."""
+    return np.rint(255 * np.array(to_rgb(COLOURS[meaning]))).astype(np.uint8)
 
 
 def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -> dict[str, Any]:

@@ -16,7 +16,16 @@ from scipy import ndimage
 from temlib.files.micrographs import as_array
 from temlib.files.resampling import as_picture, resize, take
 
-__all__ = ["IGNORED", "Augmentation", "change_grey", "particle_size", "scale_for", "truth_maps", "views"]
+__all__ = [
+    "IGNORED",
+    "Augmentation",
+    "are_numbered",
+    "change_grey",
+    "particle_size",
+    "scale_for",
+    "truth_maps",
+    "views",
+]
 
 IGNORED = -1.0
 """In truth maps: nothing is known of this pixel, and nothing is learned from it."""
@@ -97,6 +106,12 @@ def scale_for(mask: np.ndarray, size: float) -> float:
     return float(np.clip(scale, smallest, max(_LARGEST_SCALE, smallest)))
 
 
+def are_numbered(labels: Any) -> bool:
+    """Say whether labels tell particles apart: a mask (bool, or with one value besides 0) does not."""
+    array = as_array(labels)
+    return array.dtype != bool and len(np.unique(array[array != 0])) > 1
+
+
 def truth_maps(labels: Any) -> np.ndarray:
     """Give what the network shall say of each pixel.
 
@@ -118,7 +133,7 @@ def truth_maps(labels: Any) -> np.ndarray:
     maps[..., 0] = mask
     if not mask.any():
         return maps
-    if array.dtype == bool or len(np.unique(array[mask])) == 1:
+    if not are_numbered(array):
         maps[..., 1] = IGNORED
         return maps
     numbered = array.astype(np.int64)

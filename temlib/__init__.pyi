@@ -18,5 +18,6 @@ from .particles.separation import separate_particles as separate_particles
 from .particles.size_distribution import size_distribution as size_distribution
 from .reproduction.run_folder import Run as Run
 from .widgets import LabelPainter as LabelPainter
+from .widgets import ParticleReviewer as ParticleReviewer
 
 __version__: str

@@ -612,11 +612,11 @@ def apply_review(
     return review
 
 
-def filter_columns(table: pd.DataFrame) -> list[str]:
-    """Name the columns of a table that particles can be filtered by, the most used first."""
+def filter_columns(table: pd.DataFrame, most_used: bool = False) -> list[str]:
+    """Name the columns of a table that particles can be filtered by, the most used first, or only these."""
     numbers = [name for name in table.select_dtypes("number") if name not in _NO_FILTER]
     first = [name for start in (*_FIRST_FILTERS, "confidence") for name in numbers if name.startswith(start)]
-    return [*first, *(name for name in numbers if name not in first)]
+    return first if most_used else [*first, *(name for name in numbers if name not in first)]
 
 
 def digest_of_image(image: Any) -> str:

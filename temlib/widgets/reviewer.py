@@ -50,7 +50,6 @@ _COLOURS = {
 }
 _QUICK = 200  # samples drawn for the interval while somebody waits
 _MOST_BINS = 40
-_FILTERS = 7  # sliders: the first of filter_columns
 
 
 class ParticleReviewer(anywidget.AnyWidget):
@@ -88,7 +87,9 @@ class ParticleReviewer(anywidget.AnyWidget):
     """
 
     _esm = front_end("reviewer.js")
-    _css = "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css"))
+    _css = "\n".join(
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css")
+    )
     _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
     _labels = traitlets.Bytes().tag(sync=True)  # png: numbers of particles, 24 bits in red, green and blue
     _rows = traitlets.Dict().tag(sync=True)  # what is measured of each
@@ -245,13 +246,17 @@ class ParticleReviewer(anywidget.AnyWidget):
         """Draw the micrograph that is shown with what becomes of each particle, as a picture that needs no kernel."""
         reviewed = self._open(self._index)
         review, distribution = reviewed.review, reviewed.review.distribution
-        figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 4.4), width_ratios=(1.5, 1), layout="constrained", dpi=110)
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(8.2, 4.4), width_ratios=(1.5, 1), layout="constrained", dpi=110
+        )
         show_micrograph(left, reviewed.image, reviewed.name)
         fates = review.fates
         table = review.measured.set_index("particle")
         for fate, (words, colour) in enumerate(zip(FATES, list(_COLOURS.values())[:4], strict=True)):
             chosen = [number for number, each in fates.items() if each == fate]
-            rings = [ring[:, ::-1] - 0.5 for ring in outlines(np.where(np.isin(review.labels, chosen), review.labels, 0))]
+            rings = [
+                ring[:, ::-1] - 0.5 for ring in outlines(np.where(np.isin(review.labels, chosen), review.labels, 0))
+            ]
             left.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, label=f"{len(chosen)} {words}"))
             if fate > 1 and chosen:
                 places = table.loc[chosen, ["centroid_x_px", "centroid_y_px"]].to_numpy().T
@@ -414,13 +419,13 @@ def _one_each(particles: Any, count: int) -> list[Any]:
 def _rows_of(review: Review) -> dict[str, Any]:
     """Give what is measured of each particle, as JSON can hold it."""
     table = review.measured
-    columns = filter_columns(table)
+    chosen = dict.fromkeys((*filter_columns(table, most_used=True), *review.filters))
+    columns = [column for column in chosen if column in table and not table[column].isna().all()]
     return {
         "numbers": table["particle"].tolist(),
         "x": (table["centroid_x_px"] + 0.5).round(1).tolist(),
         "y": (table["centroid_y_px"] + 0.5).round(1).tolist(),
-        "filters": [column for column in columns if not table[column].isna().all()][:_FILTERS],
-        "columns": {column: _plain(table[column].to_numpy(float)) for column in columns[:_FILTERS]},
+        "columns": {column: _plain(table[column].to_numpy(float)) for column in columns},
     }
 
 

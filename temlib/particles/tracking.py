@@ -289,14 +289,14 @@ def open_numbered(particles: Any) -> Any:
         When they are no stack of whole numbers, or fewer than two frames.
     """
     stack: Any = _open(particles)
-    shape, kind = tuple(stack.data.shape), stack.data.dtype.kind
+    shape, kind = [*stack.data.shape], stack.data.dtype.kind
     name = str(particles) if isinstance(particles, str | os.PathLike) else "particles"
     if len(shape) == 3 and shape[0] == 0:
         raise MicrographError(f"{name}: is a movie without frames; pass one with two or more")
     if len(shape) == 2 or (len(shape) == 3 and shape[0] == 1):
         raise MicrographError(f"{name}: is one frame, not a movie; measure it with temlib.measure_particles")
     if len(shape) != 3 or 0 in shape:
-        raise MicrographError(f"{name}: a movie has frames, rows and columns; got shape {shape}")
+        raise MicrographError(f"{name}: a movie has frames, rows and columns; got shape {tuple(shape)}")
     if kind == "b":
         raise MicrographError(f"{name}: is a mask that does not tell particles apart; use segmenter.particles(movie)")
     if kind not in "iu":

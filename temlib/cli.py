@@ -14,6 +14,7 @@ from typing import Any
 from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
 from temlib.files.child_processes import without_current_folder
+from temlib.files.json_files import in_range
 from temlib.network.sought import CONTRASTS, Sought
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
@@ -116,6 +117,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         choices=CONTRASTS,
         help="'dark' particles (default), 'bright' ones as in dark field, or 'auto': what the network doubts less",
     )
+    segment.add_argument(
+        "--min-confidence",
+        type=_share,
+        metavar="SHARE",
+        help="leave out particles that are less sure, 0 to 1; default: the segmenter's choice",
+    )
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     segment.add_argument(
         "--no-scale-bar",
@@ -128,7 +135,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         default="leave out",
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
-    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
+    segment.add_argument(
+        "--runtime",
+        choices=[*RUNTIMES, "auto"],
+        default="auto",
+        help="default: auto, OpenVINO where it is installed, else keras",
+    )
     segment.add_argument(
         "--overwrite",
         action="store_true",
@@ -160,6 +172,10 @@ def _scale(text: str) -> str | float:
     return text if text in ("auto", "calibrated") else float(text)
 
 
+def _share(text: str) -> float:
+    return in_range("it", float(text), 0, 1)
+
+
 def _diameter(text: str) -> dict[str, Any]:
     """Read a size, as 4nm, 30px or 2-10nm."""
     found = re.fullmatch(r"\s*([\d.]+)(?:\s*-\s*([\d.]+))?\s*(nm|px)\s*", text)
@@ -187,7 +203,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
 
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
+    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
@@ -210,7 +226,7 @@ def _segment(options: argparse.Namespace) -> int:
     from temlib.network.unet import BUNDLED
 
     inputs = find_inputs(options.files)
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime)
+    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
     done = segment_files(inputs.files, options.out, segmenter, **settings)

@@ -14,11 +14,12 @@ COLOURS = {
     "synthetic": "#CC79A7",
     "simulated": "#882255",
     "experimental": "#000000",
+    "mark": "#F0E442",
 }
 """Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
 exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
-annotator's strokes, and (with a wine and a black of our own) the three kinds of micrographs. What a
-segmenter finds for a user is a prediction, and has its colour."""
+annotator's strokes, (with a wine and a black of our own) the three kinds of micrographs, and marks
+burnt into a picture. What a segmenter finds for a user is a prediction, and has its colour."""
 
 SERIES = ("#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#999999", "#CC79A7", "#000000", "#882255", "#44AA99")
 """Colours for as many lines or bars of one chart, in this order."""

@@ -13,7 +13,7 @@ from temlib.files.grey_levels import GreyLevels
 from temlib.files.micrographs import micrograph
 from temlib.network import learning, training
 from temlib.network.augmentation import IGNORED, scale_for, truth_maps
-from temlib.network.segmenter import auto_scales
+from temlib.network.finding import auto_scales
 from temlib.particles.scores import iou
 
 QUICK = {
@@ -185,6 +185,8 @@ def test_the_distance_map_is_highest_in_the_middle_of_particles(trained, dark_di
     )
     assert learned > 0.7
     assert not_learned < learned - 0.2
+    assert segmenter.scorer.fingerprint() == temlib.load_segmenter().scorer.fingerprint()
+    assert trained.scorer is None
 
 
 @pytest.mark.parametrize(

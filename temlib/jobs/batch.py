@@ -36,13 +36,14 @@ from temlib.jobs.tables import (
     without_report,
     write_distribution,
 )
+from temlib.network.finding import find_in
 from temlib.network.segmenter import Scale, Segmenter
 from temlib.network.sought import Contrast, Diameter
 from temlib.network.workers import fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
+from temlib.particles.placing import Found
 from temlib.particles.report import save_report
-from temlib.particles.separation import separate_particles
 from temlib.progress import progress_bar
 from temlib.writing import write_atomically, write_table
 
@@ -50,8 +51,6 @@ __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
 _SUMMARY, _PARTICLES, _DISTRIBUTION = "micrographs.csv", "particles.csv", "distribution.csv"
 _FOLDER_IS_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
-
-_HATCH = (230, 159, 0)
 
 Row = dict[str, Any]
 
@@ -244,42 +243,58 @@ class _Work:
         """Segment one micrograph and write its files; give its row."""
         image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
         try:
-            sought = self.segmenter.sought.on(image)
-            maps = self.segmenter.maps(image, self.scale)
+            found, maps = self._find(image)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        labels = sought.keep(separate_particles(maps, threshold=self.segmenter.threshold))
-        marks = np.zeros(labels.shape, bool) if self.keeps_marks else find_marks(image)
-        labels, size = without_marks(labels, marks), pixel_size_of(image)
-        table = measure_particles(labels, image.data, pixel_size_nm=size, probability=maps[..., 0], marks=marks)
+        marks = np.zeros(found.labels.shape, bool) if self.keeps_marks else find_marks(image)
+        found = found.kept(without_marks(found.labels, marks))
+        size, probability, sure = pixel_size_of(image), maps[..., 0], found.confidence
+        table = measure_particles(
+            found.labels, image.data, pixel_size_nm=size, probability=probability, confidence=sure, marks=marks
+        )
+        seen = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
         self._drop(name)
-        self._write(name, image, labels, table, marks)
+        self._write(name, image, found, (found.labels > 0) | (seen & ~marks), table, marks)
         return {
             "micrograph": name,
             "file": place_of(file),
-            "particles": int(labels.max()),
+            "particles": len(found.confidence),
             "whole_particles": whole_particles(table),
+            "left_out": len(found.left_out_px),
             "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
-            "expected_iou": self.segmenter.expected_iou(maps[..., 0]),
+            "expected_iou": self.segmenter.expected_iou(probability),
             "warning": self.segmenter.warning(maps) or "",
             "note": note,
         }
 
-    def _write(self, name: str, image: Any, labels: np.ndarray, table: pd.DataFrame, marks: np.ndarray) -> None:
+    def _find(self, image: Any) -> tuple[Found, np.ndarray]:
+        """Find particles, also where what segments is no segmenter of temlib but has maps."""
+        if isinstance(self.segmenter, Segmenter):
+            return self.segmenter.find(image, self.scale)
+        maps = self.segmenter.maps(image, self.scale)
+        found = find_in(maps, self.segmenter.threshold)
+        return found.kept(self.segmenter.sought.on(image).keep(found.labels)), maps
+
+    def _write(
+        self, name: str, image: Any, found: Found, mask: np.ndarray, table: pd.DataFrame, marks: np.ndarray
+    ) -> None:
         """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
-        mask = Image.fromarray(np.where(labels > 0, np.uint8(255), np.uint8(0)))
+        labels, size = found.labels, pixel_size_of(image)
+        picture = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         written = [
-            write_atomically(self.out / f"{name}_mask.png", mask.save),
-            save_labels(labels, self.out / f"{name}_labels.tif", pixel_size_of(image), overwrite=True),
+            write_atomically(self.out / f"{name}_mask.png", picture.save),
+            save_labels(labels, self.out / f"{name}_labels.tif", size, overwrite=True),
             write_table(self.out / f"{name}_{_PARTICLES}", table),
             write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels, marks).save),
         ]
         if whole_particles(table) >= FEWEST:
             facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
+            facts |= {"min_confidence": found.least}
+            left_out = found.left_out_px * (1.0 if size is None else float(np.sqrt(size[0] * size[1])))
             read = image.metadata.get_item("General.pixel_size_source", "")
             facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
             facts["sought"] = self.segmenter.sought.to_dict()
-            save_report(self.out / f"{name}_report", image, labels, table, overwrite=True, **facts)
+            save_report(self.out / f"{name}_report", image, labels, table, left_out=left_out, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
 
@@ -305,9 +320,14 @@ def overlay(image: Any, labels: np.ndarray, marks: np.ndarray | None = None) -> 
     grey = np.rint((normalise(image) + 1) * 127.5).astype(np.uint8)
     picture = np.repeat(grey[..., None], 3, axis=-1)
     if marks is not None:
-        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _HATCH
-    picture[find_boundaries(labels, mode="inner")] = np.rint(255 * np.array(to_rgb(COLOURS["found"])))
+        picture[marks & (np.indices(marks.shape).sum(axis=0) % 8 < 2)] = _rgb("mark")
+    picture[find_boundaries(labels, mode="inner")] = _rgb("found")
     return Image.fromarray(picture)
+
+
+def _rgb(meaning: str) -> np.ndarray:
+    """Give a colour of the palette as three bytes."""
+    return np.rint(255 * np.array(to_rgb(COLOURS[meaning]))).astype(np.uint8)
 
 
 def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.pictures import PICTURES
 from temlib.files.reading import READABLE
+from temlib.files.resampling import resize
 from temlib.jobs.results import results_in
-from temlib.network.augmentation import resize
 
 __all__ = ["Inputs", "digest_of", "files_in", "find_inputs", "names_of", "place_of"]
 

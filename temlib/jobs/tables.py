@@ -19,7 +19,7 @@ FEWEST = 2
 
 _TEXTS = ("micrograph", "file", "warning", "note", "sha256")
 COLUMNS = (
-    *("micrograph", "file", "particles", "whole_particles", "pixel_size_nm", "expected_iou"),
+    *("micrograph", "file", "particles", "whole_particles", "left_out", "pixel_size_nm", "expected_iou"),
     *("warning", "note", "bytes", "sha256"),
 )
 """Of ``micrographs.csv``."""

@@ -11,17 +11,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from temlib.files.micrographs import as_array
+from temlib.files.resampling import as_picture, resize, take
 
-__all__ = ["IGNORED", "Augmentation", "change_grey", "particle_size", "resize", "scale_for", "truth_maps", "views"]
+__all__ = [
+    "IGNORED",
+    "Augmentation",
+    "are_numbered",
+    "change_grey",
+    "particle_size",
+    "scale_for",
+    "truth_maps",
+    "views",
+]
 
 IGNORED = -1.0
 """In truth maps: nothing is known of this pixel, and nothing is learned from it."""
-
-Box = tuple[float, float, float, float]
 
 _UNKNOWN_EDGE, _SHORTEST_EDGE, _LARGEST_SCALE = 256, 128, 2.0
 _SMOOTHING = 1.5  # standard deviation [px]
@@ -99,6 +106,12 @@ def scale_for(mask: np.ndarray, size: float) -> float:
     return float(np.clip(scale, smallest, max(_LARGEST_SCALE, smallest)))
 
 
+def are_numbered(labels: Any) -> bool:
+    """Say whether labels tell particles apart: a mask (bool, or with one value besides 0) does not."""
+    array = as_array(labels)
+    return array.dtype != bool and len(np.unique(array[array != 0])) > 1
+
+
 def truth_maps(labels: Any) -> np.ndarray:
     """Give what the network shall say of each pixel.
 
@@ -120,7 +133,7 @@ def truth_maps(labels: Any) -> np.ndarray:
     maps[..., 0] = mask
     if not mask.any():
         return maps
-    if array.dtype == bool or len(np.unique(array[mask])) == 1:
+    if not are_numbered(array):
         maps[..., 1] = IGNORED
         return maps
     numbered = array.astype(np.int64)
@@ -135,39 +148,6 @@ def truth_maps(labels: Any) -> np.ndarray:
         distance = ndimage.distance_transform_edt(particle)
         maps[box][..., 1] = np.where(particle, distance / distance.max(), maps[box][..., 1])
     return maps
-
-
-def resize(image: np.ndarray, shape: tuple[int, int], box: Box | None = None) -> np.ndarray:
-    """Resize by averaging with a triangle as wide as a pixel of the coarser grid: nothing is aliased.
-
-    Parameters
-    ----------
-    image : float array of shape (height, width) or (height, width, n)
-        What to resize.
-    shape : (height, width)
-        The new shape.
-    box : (top, left, bottom, right), optional
-        The part to take, in pixels, fractions allowed; by default all of it.
-
-    Returns
-    -------
-    float32 array of shape ``shape``, or (*shape, n)
-    """
-    if box is None and image.shape[:2] == tuple(shape):
-        return image.astype(np.float32, copy=False)
-    if image.ndim == 2:
-        return _take(_picture(image), shape, box)
-    maps = [_take(_picture(image[..., n]), shape, box) for n in range(image.shape[-1])]
-    return maps[0][..., None] if len(maps) == 1 else np.stack(maps, axis=-1)
-
-
-def _picture(image: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(image, np.float32))
-
-
-def _take(picture: Image.Image, shape: tuple[int, int], box: Box | None) -> np.ndarray:
-    across = box and (box[1], box[0], box[3], box[2])  # Pillow counts from the left first
-    return np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, across))
 
 
 def views(
@@ -209,9 +189,9 @@ def views(
     pad = [(0, max(0, widest - edge)) for edge in grey.shape]
     height, width = (edge + extra for edge, (_, extra) in zip(grey.shape, pad, strict=True))
     maps = [truth[..., channel] for channel in range(truth.shape[-1])]
-    pictures = [_picture(np.pad(image, pad, mode="symmetric")) for image in (grey, *maps)]
+    pictures = [as_picture(np.pad(image, pad, mode="symmetric")) for image in (grey, *maps)]
     known = {
-        channel: _picture(np.pad(m != IGNORED, pad, mode="symmetric"))
+        channel: as_picture(np.pad(m != IGNORED, pad, mode="symmetric"))
         for channel, m in enumerate(maps)
         if (m == IGNORED).any()
     }
@@ -220,10 +200,10 @@ def views(
         edge = size / (factor * zoom)
         top, left = (rng.uniform(0, max(extent - edge, 0)) for extent in (height, width))
         box = (top, left, min(top + edge, height), min(left + edge, width))
-        window = _turn(_take(pictures[0], (size, size), box), turn)
-        target = _turn(np.stack([_take(picture, half, box) for picture in pictures[1:]], axis=-1), turn)
+        window = _turn(take(pictures[0], (size, size), box), turn)
+        target = _turn(np.stack([take(picture, half, box) for picture in pictures[1:]], axis=-1), turn)
         for channel, picture in known.items():
-            target[_turn(_take(picture, half, box), turn) < 0.999, channel] = IGNORED
+            target[_turn(take(picture, half, box), turn) < 0.999, channel] = IGNORED
         window, target = _draw_marks(window, target, augmentation, rng)
         yield change_grey(window, augmentation, rng), target
 

@@ -32,11 +32,11 @@ from temlib.files.grey_levels import normalise
 from temlib.network import unet
 from temlib.network.augmentation import Augmentation, change_grey, scale_for, truth_maps, views
 from temlib.network.backend import start_keras
+from temlib.network.finding import LEAST_PROBABILITY
 from temlib.network.learning import compile_for_training, cross_entropy_and_dice
 from temlib.network.segmenter import Segmenter, load_segmenter
 from temlib.network.trust import DOUBTFUL, Trust, agreement, contradiction
 from temlib.particles.scores import iou, particle_f1
-from temlib.particles.separation import separate_particles
 from temlib.pixel_classifier import otsu_mask
 from temlib.progress import progress_bar
 from temlib.writing import write_atomically, write_table, write_text
@@ -69,6 +69,13 @@ network: before and after it was decided, on validation micrographs, how particl
 | scored on | pictures | mean IoU (95 % interval over micrographs) | median | Otsu, mean | F1 of particles | warned of |
 |---|---|---|---|---|---|---|
 {scores}
+
+**Scorer.** Masks and probabilities come from the network alone, which has seen no real label. Which of its proposals
+are called particles is judged by a scorer of boosted trees (`temlib/network/bundled_scorer.py`), and that learned from
+real labels: those of the 140 training micrographs of `emps`, and of synthetic micrographs of another seed than
+training's. The confidence that it gives is calibrated on the same micrographs, a third at a time by what the other
+two thirds taught; the smallest confidence that is shown unless another is asked for, {least}, was chosen on the
+validation micrographs of `emps` and on synthetic ones.
 
 **Trust.** Two warnings, both calibrated on `synthetic bright_field` above (another seed than training's) and on
 `simulated` without its test split. *Doubt*: from how sure the network is follows an expected IoU; below {doubtful} it
@@ -315,6 +322,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
         best=best,
         scores="\n".join(rows),
         doubtful=DOUBTFUL,
+        least=segmenter.scorer.least if segmenter.scorer else LEAST_PROBABILITY,
         bright=100 * (1 - recipe.dark_field),
         dark=100 * recipe.dark_field,
     )
@@ -335,11 +343,11 @@ def _unlabelled(maps: np.ndarray) -> dict[str, float]:
 
 def scores(segmenter: Segmenter, image: Any, labels: np.ndarray) -> dict[str, float]:
     """Score mask and particles of one micrograph."""
-    maps = segmenter.maps(image)
+    found, maps = segmenter.find(image)
     return _unlabelled(maps) | {
         "iou": iou(maps[..., 0] > segmenter.threshold, labels != 0),
         "otsu": iou(otsu_mask(image), labels != 0),
-        "f1": particle_f1(separate_particles(maps, threshold=segmenter.threshold), labels),
+        "f1": particle_f1(found.labels, labels),
     }
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,29 +18,30 @@ from temlib.files import stacks
 from temlib.files.grey_levels import GreyLevels, normalise
 from temlib.files.json_files import in_range, parse_json
 from temlib.files.micrographs import as_array, pixel_size_of
-from temlib.network import learning, tiling
-from temlib.network.augmentation import resize
+from temlib.files.resampling import resize
+from temlib.network import finding, learning, tiling
+from temlib.network.finding import auto_scales, scaled
 from temlib.network.model_files import read_model
 from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
 from temlib.network.workers import Parcel, of_chunk
-from temlib.particles.separation import separate_particles
+from temlib.particles.level import Level
+from temlib.particles.placing import Found
+from temlib.particles.proposals import Proposals
+from temlib.particles.scorer import Scorer
 from temlib.writing import write_atomically
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["AUTO_EDGE", "RESULTS", "Segmenter", "auto_scales", "load_segmenter"]
+__all__ = ["RESULTS", "SCORER", "Segmenter", "carried_scorer", "load_segmenter"]
 
 _METADATA = "temlib.json"  # beside Keras's own members of the .keras archive
-AUTO_EDGE = 160
-"""Shorter edge [px] of the smallest picture that ``scale="auto"`` looks at."""
+SCORER = "scorer.npz"
+"""Member of a segmenter's file that holds its scorer."""
 
-_FINEST = 1.5  # a larger scale shows nothing new
-_LARGEST_MAGNIFIED = 2**20  # pixels of a picture that is larger than the image
 _IN_DOUBT = 0.15  # doubt above which the other contrast is looked at too
-_DOUBT = 10.0  # how much less a picture counts for the doubt in it
 
 Scale = str | float | Sequence[float]
 
@@ -70,6 +71,10 @@ class Segmenter:
         Epoch by epoch: loss, and mean IoU on validation where there was one.
     trust : Trust or None
         What the network's doubt says of a mask's IoU, where that was calibrated.
+    scorer : Scorer or None
+        What judges proposals of particles, where that was learned.
+    min_confidence : float or None
+        Confidence below which a particle is left out, in [0, 1]; None is the scorer's choice.
     sought : Sought
         Size and contrast of the particles that are looked for; see :meth:`looking_for`. Not saved.
     """
@@ -82,6 +87,8 @@ class Segmenter:
     runtime: str = "keras"
     history: list[dict[str, float]] = field(default_factory=list)
     trust: Trust | None = None
+    scorer: Scorer | None = None
+    min_confidence: float | None = None
     sought: Sought = field(default_factory=Sought)
     _network: tiling.Network | None = field(default=None, repr=False, compare=False)
 
@@ -95,7 +102,7 @@ class Segmenter:
         scale : "auto", "calibrated", float or sequence of float
             Pixels of the network for one of the image: 1 is native resolution. ``"auto"`` looks at
             several pictures of the image, each twice as large as the one before, since particles
-            may be of any size (see :func:`auto_scales`). ``"calibrated"`` brings the image to the
+            may be of any size (:func:`temlib.network.finding.auto_scales`). ``"calibrated"`` brings the image to the
             pixel size of training. What the network says of several pictures is averaged; the
             less it doubts at one scale, the more that counts. Where a diameter is told
             (:meth:`looking_for`), ``"auto"`` is the scale that shows it as the network knows it.
@@ -117,34 +124,114 @@ class Segmenter:
 
     def _maps(self, frames: np.ndarray, scales: Sequence[float], tile: int, number: int = 2) -> np.ndarray:
         """Give the first or both of the maps of frames of one size, in the contrast that is looked for."""
-        grey = np.stack([normalise(frame, self.levels) for frame in frames])
-        if self.sought.contrast != "auto":
-            return self._seen(-grey if self.sought.contrast == "bright" else grey, scales, tile, number)
-        maps = self._seen(grey, scales, tile, number)
-        doubts = [_doubt(seen[..., 0]) for seen in maps]
-        doubtful = [i for i, doubt in enumerate(doubts) if doubt > _IN_DOUBT]
-        if not doubtful:
-            return maps
-        for i, seen in zip(doubtful, self._seen(-grey[doubtful], scales, tile, number), strict=True):
-            maps[i] = seen if _doubt(seen[..., 0]) < doubts[i] else maps[i]
+        grey = self._grey(frames)
+        maps = self._averaged(grey, scales, tile, number)
+        doubts = self._doubts([seen[..., 0] for seen in maps])
+        for i, doubt in doubts.items():
+            seen = self._averaged(-grey[i : i + 1], scales, tile, number)[0]
+            maps[i] = seen if finding.doubt_in(seen[..., 0]) < doubt else maps[i]
         return maps
 
-    def _seen(self, grey: np.ndarray, scales: Sequence[float], tile: int, number: int) -> np.ndarray:
-        """Give what the network says of normalised frames; each frame has weights of its own."""
+    def _grey(self, frames: np.ndarray) -> np.ndarray:
+        """Give normalised frames, inverted where bright particles are looked for."""
+        grey = np.stack([normalise(frame, self.levels) for frame in frames])
+        return -grey if self.sought.contrast == "bright" else grey
+
+    def _doubts(self, probabilities: Sequence[np.ndarray]) -> dict[int, float]:
+        """Give the doubt in those frames that are to be looked at in the other contrast, too."""
+        if self.sought.contrast != "auto":
+            return {}
+        doubts = {i: finding.doubt_in(probability) for i, probability in enumerate(probabilities)}
+        return {i: doubt for i, doubt in doubts.items() if doubt > _IN_DOUBT}
+
+    def _averaged(self, grey: np.ndarray, scales: Sequence[float], tile: int, number: int) -> np.ndarray:
+        """Give what the network says of normalised frames, averaged; each frame has weights of its own."""
         shape = grey.shape[1:]
-        if self._network is None:
-            self._network = tiling.start(self.model, self.runtime)
         total, weights = np.zeros((*grey.shape, number), np.float32), np.zeros(len(grey), np.float32)
-        for scale in scales:
-            size = scaled(shape, scale)
-            pictures = tiling.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
+        for _, size, pictures in self._seen(grey, scales, tile):
             box = (0, 0, size[0] / 2, size[1] / 2)  # the maps have half the pictures' resolution
             for i, seen in enumerate(pictures[..., :number]):
-                weight = np.float32(np.exp(-_DOUBT * _doubt(seen[..., 0])) if len(scales) > 1 else 1)
+                weight = finding.certainty(seen[..., 0])
                 total[i] += weight * resize(seen, shape, box)
                 weights[i] += weight
         total /= weights[:, None, None, None]
         return np.clip(total, 0, 1, out=total)
+
+    def _seen(
+        self, grey: np.ndarray, scales: Sequence[float], tile: int
+    ) -> Iterator[tuple[float, tuple[int, int], np.ndarray]]:
+        """Yield each scale, the pictures' size, and what the network says of all frames at half that size."""
+        if self._network is None:
+            self._network = tiling.start(self.model, self.runtime)
+        for scale in scales:
+            size = scaled(grey.shape[1:], scale)
+            yield scale, size, tiling.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
+
+    def _levels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[list[Level]]:
+        """Give what is said of each frame at each scale, in the contrast that is looked for."""
+        grey = self._grey(frames)
+        levels = self._levels_of(grey, scales, tile)
+        doubts = self._doubts([finding.average(finding.of_mask(each))[..., 0] for each in levels])
+        for i, doubt in doubts.items():
+            other = self._levels_of(-grey[i : i + 1], scales, tile)[0]
+            better = finding.doubt_in(finding.average(finding.of_mask(other))[..., 0]) < doubt
+            levels[i] = other if better else levels[i]
+        return levels
+
+    def _levels_of(self, grey: np.ndarray, scales: Sequence[float], tile: int) -> list[list[Level]]:
+        seen = list(self._seen(grey, scales, tile))
+        return [
+            finding.levels_of(each, [(scale, size, maps[i]) for scale, size, maps in seen])
+            for i, each in enumerate(grey)
+        ]
+
+    def proposals(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Proposals:
+        """Give all that may be a particle, see :func:`temlib.particles.proposals.propose`; as for :meth:`maps`."""
+        frame = as_array(image)
+        scales = finding.scales_of_proposals(frame.shape, self.scales_for(image, scale))
+        (levels,) = self._levels(frame[None], scales, tile)
+        return finding.proposals_of(levels, frame.shape, self.threshold)
+
+    def find(
+        self,
+        image: Any,
+        scale: Scale = "auto",
+        tile: int = 1024,
+        min_confidence: float | None = None,
+        **sought: Any,
+    ) -> tuple[Found, np.ndarray]:
+        """Find the particles of one micrograph, and say how sure each is.
+
+        Parameters
+        ----------
+        image, scale, tile
+            See :meth:`maps`.
+        min_confidence : float, optional
+            Confidence in [0, 1] below which a particle is left out; by default :attr:`min_confidence`.
+        **sought
+            See :meth:`looking_for`.
+
+        Returns
+        -------
+        Found, and the maps as :meth:`maps` gives them
+        """
+        this = self.with_confidence(min_confidence).looking_for(**sought).on(image)
+        frame, scales = as_array(image), this.scales_for(image, scale)
+        (levels,) = this._levels(frame[None], this._scales_to_find(frame.shape, scales), tile)
+        asked = [level for level in levels if level.scale in scales]
+        return this._found(levels, frame.shape), finding.average(asked, frame.shape)
+
+    def _scales_to_find(self, shape: tuple[int, int], scales: Sequence[float]) -> list[float]:
+        return sorted(scales) if self._judge() is None else finding.scales_of_proposals(shape, scales)
+
+    def _judge(self) -> Scorer | None:
+        """Give the scorer, unless a size is told: then that says what is a particle."""
+        return None if self.sought else self.scorer
+
+    def _found(self, levels: list[Level], shape: tuple[int, int]) -> Found:
+        least = 0.0 if self.sought and self.min_confidence is None else self.min_confidence
+        found = finding.find(levels, shape, self.threshold, self._judge(), least)
+        return found.kept(self.sought.keep(found.labels)) if self.sought else found
 
     def looking_for(
         self,
@@ -204,17 +291,29 @@ class Segmenter:
         """
         return self.looking_for(**sought)._apply("mask", image, scale, tile)
 
-    def particles(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
-        """Give each particle a number, touching ones apart (:func:`temlib.particles.separation.separate_particles`).
+    def particles(
+        self, image: Any, scale: Scale = "auto", tile: int = 1024, min_confidence: float | None = None, **sought: Any
+    ) -> Any:
+        """Give each particle a number, touching ones apart; :meth:`find` also says how sure each is.
 
-        A segmenter that learned from masks alone, which do not tell particles apart, does not either.
-        In a stack each frame is numbered for itself. ``sought`` as for :meth:`looking_for`.
+        Particles are looked for at every scale of ``scale``, and with ``"auto"`` at a finer one, too. Each proposal is
+        judged by the :attr:`scorer`; the best come first. Where a diameter is told, that says what is a
+        particle. A segmenter that learned from masks alone, which do not tell particles apart, has no scorer:
+        see :func:`temlib.network.finding.find`. In a stack each frame is numbered for itself.
+
+        Parameters
+        ----------
+        image, scale, tile, **sought
+            See :meth:`__call__`.
+        min_confidence : float, optional
+            Confidence in [0, 1] below which a particle is left out; by default :attr:`min_confidence`.
 
         Returns
         -------
         int32 of the image's shape, 0 is background; a signal for a signal
         """
-        return self.looking_for(**sought)._apply("particles", image, scale, tile)
+        told = self.with_confidence(min_confidence).looking_for(**sought)
+        return told._apply("particles", image, scale, tile)
 
     def _apply(self, what: str, image: Any, scale: Scale, tile: int) -> Any:
         scales, told = self.scales_for(image, scale), self.on(image)
@@ -250,22 +349,32 @@ class Segmenter:
         doubting : bool
             Look for reasons.
         """
-        result, reasons = np.empty(frames.shape, RESULTS[what]), []
+        result = np.empty(frames.shape, RESULTS[what])
+        reasons: list[str | None] = []
         together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
-        apart = what == "particles" or (what == "mask" and bool(self.sought))
-        number = 2 if doubting or apart else 1
         for first in range(0, len(frames), together):
-            for i, maps in enumerate(self._maps(frames[first : first + together], scales, tile, number), start=first):
-                if apart:
-                    result[i] = self.numbered(maps)
-                else:
-                    result[i] = maps[..., 0] > self.threshold if what == "mask" else maps[..., 0]
+            some = slice(first, first + together)
+            if what == "particles":
+                result[some] = self._labels(frames[some], scales, tile)
+                reasons += [None] * len(result[some])
+                continue
+            number = 2 if doubting or self.sought else 1
+            for i, maps in enumerate(self._maps(frames[some], scales, tile, number), start=first):
+                result[i] = self._mask(maps) if what == "mask" else maps[..., 0]
                 reasons.append(self.warning(maps) if doubting else None)
         return result, reasons
 
-    def numbered(self, maps: np.ndarray) -> np.ndarray:
-        """Give the particles of :meth:`maps`, those of the size that is looked for where it is told in pixels."""
-        return self.sought.keep(separate_particles(maps, threshold=self.threshold))
+    def _mask(self, maps: np.ndarray) -> np.ndarray:
+        """Give the mask; where a size is told, of the particles that have it."""
+        if not self.sought:
+            return maps[..., 0] > self.threshold
+        return self.sought.keep(finding.find_in(maps, self.threshold, 0.0).labels) > 0
+
+    def _labels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[np.ndarray]:
+        """Give the particles of each of some frames."""
+        shape = frames.shape[1:]
+        some = self._levels(frames, self._scales_to_find(shape, scales), tile)
+        return [self._found(levels, shape).labels for levels in some]
 
     def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
         doubtful = [i for i, reason in enumerate(reasons) if reason]
@@ -317,6 +426,16 @@ class Segmenter:
         taken, network = tiling.start_any(self.model, runtime)
         return replace(self, runtime=taken, _network=network)
 
+    def with_confidence(self, least: float | None) -> Segmenter:
+        """Give the same segmenter with another :attr:`min_confidence`; the same where None is given.
+
+        Raises
+        ------
+        ValueError
+            When it is not in [0, 1].
+        """
+        return self if least is None else replace(self, min_confidence=in_range("min_confidence", least, 0, 1))
+
     def scales_for(self, image: Any, scale: Scale = "auto") -> list[float]:
         """Give the scales at which an image or the frames of a stack are looked at; see :meth:`maps`."""
         shape = stacks.frame_shape(image)
@@ -356,12 +475,15 @@ class Segmenter:
             "threshold": self.threshold,
             "history": self.history,
             "trust": self.trust and self.trust.to_dict(),
+            "min_confidence": self.min_confidence,
         }
 
         def write(temporary: Path) -> None:
             self.model.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(_METADATA, json.dumps(metadata, indent=1))
+                if self.scorer:
+                    archive.writestr(SCORER, self.scorer.to_bytes())
 
         return write_atomically(path, write)
 
@@ -388,12 +510,26 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     try:
         model = read_model(path)
         with zipfile.ZipFile(path) as archive:
-            settings = _settings_in(parse_json(archive.read(_METADATA)))
+            settings = _settings_in(parse_json(archive.read(_METADATA))) | {"scorer": _scorer_in(archive)}
     except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
         reason = one_line(error)
         raise SegmenterError(f"{path}: is no segmenter saved by temlib ({reason}); train and save it again") from error
     segmenter = Segmenter(model, **settings)
     return segmenter if runtime == "keras" else segmenter.with_runtime(runtime)
+
+
+def carried_scorer() -> Scorer | None:
+    """Give the scorer of the network that temlib brings along, which serves other networks, too.
+
+    The numbers by which it judges are none of a network's own. With ImageNet's encoder after 20 hand labels it finds
+    particles better than one that learned from these labels, of which the network is too sure.
+    """
+    with zipfile.ZipFile(BUNDLED) as archive:
+        return _scorer_in(archive)
+
+
+def _scorer_in(archive: zipfile.ZipFile) -> Scorer | None:
+    return Scorer.from_bytes(archive.read(SCORER)) if SCORER in archive.namelist() else None
 
 
 def _settings_in(saved: dict[str, Any]) -> dict[str, Any]:
@@ -405,6 +541,7 @@ def _settings_in(saved: dict[str, Any]) -> dict[str, Any]:
         When something is missing, of another type, or out of range.
     """
     size, pixel_size, history = saved["particle_size"], saved["pixel_size_nm"], saved["history"]
+    least = saved.get("min_confidence")
     if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
         raise ValueError("its history is no list of epochs")
     return {
@@ -414,31 +551,10 @@ def _settings_in(saved: dict[str, Any]) -> dict[str, Any]:
         "threshold": in_range("threshold", saved["threshold"], 0, 1),
         "history": history,
         "trust": Trust.from_dict(saved["trust"]) if saved.get("trust") else None,
+        "min_confidence": None if least is None else in_range("min_confidence", least, 0, 1),
     }
-
-
-def auto_scales(shape: tuple[int, int]) -> list[float]:
-    """Give the scales of the pictures that ``"auto"`` looks at, each twice the one before.
-
-    The first has a shorter edge of ``AUTO_EDGE``, the last about native resolution. A strip a few
-    pixels wide is not magnified beyond a megapixel.
-    """
-    scales = [min(AUTO_EDGE / min(shape), max(1.0, (_LARGEST_MAGNIFIED / (shape[0] * shape[1])) ** 0.5))]
-    while 2 * scales[-1] <= _FINEST:
-        scales.append(2 * scales[-1])
-    return scales
-
-
-def scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Give a shape times a scale, a pixel at the least."""
-    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def _name_of(image: Any) -> str:
     metadata = getattr(image, "metadata", None)
     return (metadata is not None and metadata.get_item("General.title")) or "this image"
-
-
-def _doubt(probability: np.ndarray) -> float:
-    """Mean of 1 - p where a particle is seen: small where what is seen is seen for certain."""
-    return float(np.sum(probability * (1 - probability)) / max(np.sum(probability), 1.0))

@@ -20,7 +20,7 @@ import numpy as np
 from temlib.files.grey_levels import GreyLevels
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.network import unet
-from temlib.network.augmentation import Augmentation, scale_for
+from temlib.network.augmentation import Augmentation, are_numbered, scale_for
 from temlib.network.backend import start_keras
 from temlib.network.checkpoint import Checkpoint, fingerprint
 from temlib.network.feature_cache import cached_features
@@ -35,7 +35,7 @@ from temlib.network.learning import (
     teach,
     windows_of,
 )
-from temlib.network.segmenter import Segmenter
+from temlib.network.segmenter import Segmenter, carried_scorer
 from temlib.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def train_segmenter(
         Micrographs of any sizes and grey levels.
     masks : sequence of signals or arrays of the same shapes
         Their labels, hand-drawn, machine-made or synthetic: bool masks, or instance labels, from
-        which the network also learns to tell touching particles apart.
+        which the network also learns to tell touching particles apart. Its particles are then judged by the scorer
+        of the network that temlib brings along.
     weights : path, "imagenet" or None
         Encoder weights, see :func:`temlib.network.unet.resolve_weights`; ``None`` is random.
     validation : (images, masks), optional
@@ -141,7 +142,8 @@ def train_segmenter(
     encoder = unet.encoder(weights, alpha, encoder_seed)
     team = _team(encoder, decoders, decoder_seed)
     factors = [scale_for(as_array(mask) != 0, target_size) for mask in masks]
-    segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels)
+    scorer = carried_scorer() if any(are_numbered(mask) for mask in masks) else None
+    segmenter = Segmenter(unet.unet(encoder, *team), target_size, _pixel_size(images, factors), levels, scorer=scorer)
     seen: dict[str, Any] = {
         "factors": factors,
         "views": views,

@@ -96,5 +96,8 @@ def fingerprint(segmenter: Any) -> str:
     settings = [segmenter.levels.to_dict(), segmenter.threshold, segmenter.pixel_size_nm, segmenter.runtime]
     settings += [segmenter.trust and segmenter.trust.to_dict()]
     settings += [] if segmenter.sought == Sought() else [segmenter.sought.to_dict()]
+    scorer = getattr(segmenter, "scorer", None)  # what is no segmenter of temlib has none
+    settings += [getattr(segmenter, "min_confidence", None)]
     digest.update(json.dumps(settings).encode())
+    digest.update(scorer.fingerprint() if scorer else b"")
     return digest.hexdigest()

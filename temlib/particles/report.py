@@ -144,6 +144,7 @@ def report_record(
     *,
     model: str | None = None,
     threshold: float | None = None,
+    min_confidence: float | None = None,
     pixel_size_source: str = "file",
     exclusions: Sequence[str] = (),
     sought: dict[str, Any] | None = None,
@@ -159,6 +160,8 @@ def report_record(
         Name or file of the segmenter.
     threshold : float, optional
         Probability above which a pixel belongs to a particle.
+    min_confidence : float, optional
+        Confidence below which a proposal was left out.
     pixel_size_source : str
         Where the pixel size comes from: the file, the user, a scale bar.
     exclusions : sequence of str
@@ -172,9 +175,9 @@ def report_record(
     -------
     dict
         ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
-        ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``sought``, ``exclusions``,
-        ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10, d50, d90), and
-        ``size_distribution``, None where less than two particles count.
+        ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``min_confidence``, ``sought``,
+        ``exclusions``, ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10,
+        d50, d90), and ``size_distribution``, None where less than two particles count.
 
     Raises
     ------
@@ -199,6 +202,7 @@ def report_record(
         "pixel_size_source": None if size is None else pixel_size_source,
         "model": model,
         "threshold": None if threshold is None else float(threshold),
+        "min_confidence": None if min_confidence is None else float(min_confidence),
         "sought": sought,
         "exclusions": rules,
         "particles": {"found": found, "counted": counted, "left_out": found - counted},

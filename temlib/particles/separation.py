@@ -23,7 +23,7 @@ def separate_particles(
     *,
     threshold: float = 0.5,
     depth: float = 0.2,
-    specks: float = 0.25,
+    specks: float = 0.0,
     smallest: float = 0.0,
     pixel_size_nm: float | tuple[float, float] | None = None,
 ) -> Any:
@@ -46,7 +46,7 @@ def separate_particles(
         Of the pass between two particles below the lower one's summit, as a share of that one's height.
     specks : float
         Share of the typical particle's diameter below which a particle is taken for a speck and left
-        out; typical is the median by area. 0 keeps all.
+        out; typical is the median by area. 0 keeps all. It changes the distribution of sizes.
     smallest : float
         Equivalent diameter below which a particle is left out, in nm where the pixel size is known, in
         px otherwise.
@@ -78,6 +78,8 @@ class Hills:
     ----------
     number : int32 array of shape (height, width)
         Of each pixel's hill; 0 is background.
+    height : float32 array of the same shape
+        See :func:`separate_particles` [px]; 0 outside of the mask.
     summit : float array of shape (hills + 1,)
         Height of each hill [px]; of background 0.
     first, second : int arrays of shape (passes,)
@@ -87,12 +89,22 @@ class Hills:
     """
 
     number: np.ndarray
+    height: np.ndarray
     summit: np.ndarray
     first: np.ndarray
     second: np.ndarray
     pass_height: np.ndarray
 
     def apart(self, depth: float) -> np.ndarray:
+        """Give each particle a number, see :meth:`joined`.
+
+        Returns
+        -------
+        int32 array of shape (height, width), 0 is background
+        """
+        return self.joined(depth)[self.number]
+
+    def joined(self, depth: float) -> np.ndarray:
         """Join hills that no valley of ``depth`` (see :func:`separate_particles`) parts; number what is left.
 
         The highest pass comes first. What it joins is from then on as high as the higher of the two,
@@ -100,7 +112,8 @@ class Hills:
 
         Returns
         -------
-        int32 array of shape (height, width), 0 is background
+        int32 array of shape (hills + 1,)
+            The particle to which each hill belongs; 0 is background.
         """
         particle, massif = list(range(len(self.summit))), list(range(len(self.summit)))
         top = self.summit.tolist()
@@ -114,7 +127,7 @@ class Hills:
                 particle[_root(particle, a)] = _root(particle, b)
             massif[low] = high
         numbers = np.unique([_root(particle, i) for i in particle], return_inverse=True)[1]
-        return numbers.astype(np.int32)[self.number]
+        return numbers.astype(np.int32)
 
 
 def hills(mask: np.ndarray, said: np.ndarray | None = None) -> Hills:
@@ -133,17 +146,18 @@ def hills(mask: np.ndarray, said: np.ndarray | None = None) -> Hills:
     """
     number, top = np.zeros(mask.shape, np.int32), np.zeros(1)
     passes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    height = np.zeros(mask.shape, np.float32)
     if mask.any():
         rows, columns = np.nonzero(mask)
         box = _span(rows), _span(columns)
         mask = mask[box]
-        height = _height(mask, None if said is None else said[box])
-        maxima = label(local_maxima(height) & mask, connectivity=2)
+        height[box] = here = _height(mask, None if said is None else said[box])
+        maxima = label(local_maxima(here) & mask, connectivity=2)
         top = np.zeros(maxima.max() + 1)
-        top[maxima[maxima > 0]] = height[maxima > 0]
-        number[box] = watershed(-height, maxima, mask=mask, connectivity=2)
-        passes = _passes(number[box], height)
-    return Hills(number, top, *passes)
+        top[maxima[maxima > 0]] = here[maxima > 0]
+        number[box] = watershed(-here, maxima, mask=mask, connectivity=2)
+        passes = _passes(number[box], here)
+    return Hills(number, height, top, *passes)
 
 
 def _span(places: np.ndarray) -> slice:

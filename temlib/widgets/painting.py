@@ -29,9 +29,9 @@ from temlib.files.grey_levels import normalise
 from temlib.files.json_files import in_range, parse_json
 from temlib.files.labels.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
+from temlib.files.resampling import resize
 from temlib.jobs.records import Watched, alone
 from temlib.jobs.results import PAINTED
-from temlib.network.augmentation import resize
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
 from temlib.widgets.strokes import Stroke, draw, rasterise
 from temlib.writing import write_atomically

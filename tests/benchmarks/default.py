@@ -29,8 +29,9 @@ from sklearn.model_selection import GroupKFold
 
 import temlib
 from temlib import datasets
+from temlib.files.resampling import resize
 from temlib.network import learning, training, unet
-from temlib.network.augmentation import IGNORED, Augmentation, resize
+from temlib.network.augmentation import IGNORED, Augmentation
 from temlib.particles.scores import iou, particle_f1
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results

@@ -30,6 +30,7 @@ _BOX = ("top_px", "left_px", "bottom_px", "right_px")
 _ALL = ["particle", "area", *_LENGTHS, *_RATIOS, "orientation_deg", "centroid_y_px", "centroid_x_px", *_BOX]
 _CLUSTERED = ("aspect_ratio", "circularity", "convexity", "solidity", "extent")
 _SOLID, _LONG, _ROUND = 0.95, 0.75, 0.985  # thresholds of the rules of shape_groups
+_LEAST_REACH_PX = 3.0  # from a particle, for what belongs to it at another threshold
 _RING_PX = (2, 6)  # the ring of local background: past the blurred outline, yet near
 
 
@@ -104,7 +105,8 @@ def measure_particles(
 
         With ``probability``: ``area_p30`` and ``area_p70``, the area at thresholds of 0.3 and 0.7. Pixels
         outside all particles belong to the one that a watershed on the probability floods them from
-        within what is above 0.3; pixels within a particle stay its own.
+        within what is above 0.3, a quarter of its diameter (3 px at the least) from it at most; pixels within a
+        particle stay its own.
 
     Raises
     ------
@@ -316,9 +318,15 @@ def _means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
 
 
 def _areas_at(labels: np.ndarray, probability: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
-    """Count the pixels of each particle above each threshold; shape (thresholds, particles)."""
-    grown = watershed(-probability.astype(float), labels, mask=(labels > 0) | (probability > min(thresholds)))
+    """Count the pixels of each particle above each threshold; shape (thresholds, particles).
+
+    A particle grows by a quarter of its diameter at most: what lies further out is another thing.
+    """
     n = labels.max() + 1
+    away, nearest = distance_transform_edt(labels == 0, return_indices=True)
+    reach = np.maximum(_LEAST_REACH_PX, np.sqrt(np.bincount(labels.ravel()) / np.pi) / 2)
+    near = away <= reach[labels[tuple(nearest)]]
+    grown = watershed(-probability.astype(float), labels, mask=(labels > 0) | (near & (probability > min(thresholds))))
     return np.stack([np.bincount(grown[probability > threshold], minlength=n)[1:] for threshold in thresholds])
 
 

@@ -134,7 +134,7 @@ class Review:
         self._named("take out", particles)
 
     def take_back(self, particles: Iterable[int]) -> None:
-        """Let particles count, whatever a filter says."""
+        """Let particles count again that were taken out; others, that a filter leaves out, whatever it says."""
         self._named("take back", particles)
 
     def remove(self, particles: Iterable[int]) -> None:
@@ -392,8 +392,13 @@ class Review:
                 self.__dict__.pop(name, None)
 
     def _decided(self, edit: Edit) -> tuple[_State, list[Change]]:
-        new = dict.fromkeys(edit.particles, edit.do == "take back")
-        return replace(self._state, decided=self._state.decided | new), []
+        decided = dict(self._state.decided)
+        for number in edit.particles:
+            if edit.do == "take back" and decided.get(number) is False:
+                del decided[number]
+            else:
+                decided[number] = edit.do == "take back"
+        return replace(self._state, decided=decided), []
 
     def _filtered(self, edit: Edit) -> tuple[_State, list[Change]]:
         filters = {column: bounds for column, bounds in self._state.filters.items() if column != edit.column}

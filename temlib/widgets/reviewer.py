@@ -189,7 +189,7 @@ class ParticleReviewer(anywidget.AnyWidget):
         self._change(lambda review: review.take_out(particles))
 
     def take_back(self, particles: Sequence[int]) -> None:
-        """Let particles count, whatever a filter says."""
+        """Let particles count again that were taken out; others, that a filter leaves out, whatever it says."""
         self._change(lambda review: review.take_back(particles))
 
     def remove(self, particles: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import separation, synthetic_transfer
+from tests.benchmarks import populations, separation, synthetic_transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +49,15 @@ def test_numbers_in_prose_are_those_of_the_tables():
     assert bias[[8, 12, 16, 24, 48, 96]].between(0.4, 1.5).all()
     found = sizes.loc[8, "network number"] / sizes.loc[8, "truth number"]
     assert f"by about 1 % at every size from 8 to 96 px. Of particles of 8 px it finds {found:.0%}" in text
+
+
+def test_known_populations_are_told_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "populations.csv")
+    assert len(table)
+    assert set(table["condition"]) <= set(populations.CONDITIONS)
+    for line in populations.lines(table):
+        assert line in evidence
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():

@@ -274,19 +274,24 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"rightly {rightly['bias_percent']} % ({rightly['high_percent']} to {rightly['low_percent']})" in said
     counts = separation.intervals(pd.read_csv(MEASURED / "separation.csv", dtype={"name": str}))
 
-    def value(network, split, score, digits):
-        return [f"{number:.{digits}f}" for number in counts.loc[(network, "emps", split, "both"), score]]
+    def value(network, data, split, way, score, digits):
+        return [f"{number:.{digits}f}" for number in counts.loc[(network, data, split, way), score]]
 
-    f1, low, high = value("trained", "test", "f1", 2)
-    assert f"F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
-    wrong, low, high = value("trained", "test", "count_error_percent", 0)
+    test = "bundled", "emps", "test"
+    f1, low, high = value(*test, "proposals", "f1", 2)
+    assert f"by proposals: F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
+    wrong, low, high = value(*test, "proposals", "count_error_percent", 0)
     assert f"count of {wrong} % ({low} to {high}) in the median micrograph" in said
-    wrong, low, high = value("bundled", "test", "count_error_percent", 0)
-    assert f"{value('bundled', 'test', 'f1', 2)[0]} and {wrong} % ({low} to {high}) without any" in said
-    (before, *_), (after, *_) = (value(network, "validation", "f1", 2) for network in ("bundled", "trained"))
-    assert f"F1 rises from {before} to {after} as well" in said
-    (before, *_), (after, *_) = (value(n, "validation", "count_error_percent", 0) for n in ("bundled", "trained"))
-    assert f"{after} % against {before} %" in said
+    wrong, low, high = value(*test, "both", "count_error_percent", 0)
+    assert f"scales {value(*test, 'both', 'f1', 2)[0]} and {wrong} % ({low} to {high})." in said
+    emps, simulated = (
+        [value("bundled", data, "validation", way, "f1", 2)[0] for way in ("proposals", "both")]
+        for data in ("emps", "simulated")
+    )
+    assert "micrographs F1 is {} against {}, on the 9 of `simulated` {} against {}.".format(*emps, *simulated) in said
+    wrong, low, high = value("trained", "emps", "test", "both", "count_error_percent", 0)
+    f1 = value("trained", "emps", "test", "both", "f1", 2)[0]
+    assert f"before proposals: {f1} and {wrong} % ({low} to {high})." in said
     strokes = (
         pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
     )

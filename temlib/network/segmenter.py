@@ -24,7 +24,7 @@ from temlib.network.finding import auto_scales, scaled
 from temlib.network.model_files import read_model
 from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.trust import Trust, agreement
-from temlib.network.unet import BUNDLED
+from temlib.network.unet import BUNDLED, CARRIED_SEGMENTERS
 from temlib.network.workers import Parcel, of_chunk
 from temlib.particles.level import Level
 from temlib.particles.placing import Found
@@ -504,7 +504,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     SegmenterError
         When the file is missing, damaged, or no segmenter of temlib.
     """
-    path = Path(path)
+    path = Path(CARRIED_SEGMENTERS.get(os.fspath(path), path))
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:

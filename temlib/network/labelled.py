@@ -117,7 +117,7 @@ class Recipe:
     """
 
     seed: int = 2023
-    steps: int = 4000
+    steps: int = 2000
     batch_size: int = 8
     learning_rate: float = 1e-3
     window: int = 192
@@ -150,7 +150,7 @@ class Lessons:
         return np.stack(grey)[..., None], np.concatenate(truth)
 
 
-def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 800) -> Segmenter:
+def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 500) -> Segmenter:
     """Train, or go on training, and give the segmenter of the best state on validation.
 
     Parameters

@@ -123,7 +123,7 @@ def is_found(labels: np.ndarray, truth: np.ndarray, which: pd.Index) -> np.ndarr
 
 def main() -> None:
     """Run the benchmark, write and print its tables."""
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     results = Results(MEASURED / "populations.csv", ("condition", "way"))
     recall = Results(MEASURED / "populations_recall.csv", ("condition", "way"))
     for condition in CONDITIONS:

@@ -3,9 +3,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import pdist
 from skimage.draw import polygon
-from skimage.measure import find_contours, perimeter_crofton
 
 from temlib.files.micrographs import micrograph
 from temlib.particles.measurement import SHAPE_GROUPS, cluster_shapes, measure_particles, shape_groups
@@ -54,9 +52,9 @@ def test_the_area_of_a_disc_is_right_to_half_a_percent_of_its_diameter():
 
 def test_a_disc_is_circular_convex_and_solid():
     found = measure_particles(scatter(200, lambda u, v, i: u**2 + v**2 <= 100))
-    assert found["circularity"].mean() == pytest.approx(1, abs=0.03)
-    assert found["circularity"].std() < 0.01
-    assert (found[["convexity", "solidity"]] == 1).all(axis=None)  # of any convex particle
+    np.testing.assert_allclose(found["circularity"], 1, atol=0.01)
+    assert (found["solidity"] == 1).all()  # of any convex particle
+    assert (found["convexity"] > 0.998).all()
     large = measure_particles(scatter(100, lambda u, v, i: u**2 + v**2 <= 45**2))
     for name, value in {"aspect_ratio": 1, "roundness": 1, "extent": np.pi / 4}.items():
         assert large[name].mean() == pytest.approx(value, rel=0.03)
@@ -69,8 +67,10 @@ def test_feret_diameters_of_ellipses_are_right_to_a_pixel():
         scatter(300, lambda u, v, i: (2 * v / sizes[i, 0]) ** 2 + (2 * u / sizes[i, 1]) ** 2 <= 1)
     )
     errors = found[["feret_min_px", "feret_max_px"]].to_numpy() - sizes
-    assert np.abs(errors).max() < 1
-    assert np.abs(errors.mean(axis=0)).max() < 0.6
+    assert np.abs(errors[:, 0]).max() < 0.9
+    assert np.abs(np.quantile(errors[:, 1], [0.05, 0.95])).max() < 0.7
+    assert errors[:, 1].min() > -2, "a sharp end is rounded off"
+    assert np.abs(errors.mean(axis=0)).max() < 0.2
     np.testing.assert_allclose(found[["ellipse_minor_px", "ellipse_major_px"]], sizes, atol=1)
 
 
@@ -78,11 +78,9 @@ def test_feret_diameters_of_rectangles_are_right_to_a_pixel():
     rng = np.random.default_rng(2)
     sizes = np.sort(rng.uniform(10, 60, (300, 2)))
     found = measure_particles(scatter(300, lambda u, v, i: (abs(v) <= sizes[i, 0] / 2) & (abs(u) <= sizes[i, 1] / 2)))
-    assert np.abs(found["feret_min_px"] - sizes[:, 0]).max() < 1
+    assert np.abs(found["feret_min_px"] - sizes[:, 0]).max() < 0.9
     errors = found["feret_max_px"] - np.hypot(*sizes.T)  # between two sharp corners, which pixels clip
-    assert errors.abs().quantile(0.95) < 1
-    assert errors.abs().max() < 1.5
-    assert abs(errors.mean()) < 0.5
+    assert errors.between(-2.2, 0.2).all()
 
 
 def test_orientation_is_the_angle_to_the_x_axis_anticlockwise():
@@ -138,15 +136,6 @@ def test_a_circle_seen_through_long_pixels_is_a_circle():
     found = measure_particles(tilted, pixel_size_nm=(1, 2)).iloc[0]
     assert found["orientation_deg"] == pytest.approx(135, abs=1)
     assert found["feret_min_nm"] == pytest.approx(np.hypot(10, 10), abs=2)
-
-
-def test_perimeter_and_feret_diameter_agree_with_scikit_image():
-    contour = find_contours(blot(), 0.5)[0]
-    assert measure_particles(blot())["feret_max_px"][0] == pytest.approx(pdist(contour).max())
-    ring = disc((60, 60), (30, 30), 25) & ~disc((60, 60), (28, 31), 12)
-    for mask in (ring, np.random.default_rng(0).random((30, 30)) > 0.5):
-        found = measure_particles(np.pad(mask, 1).astype(int))["perimeter_px"][0]
-        assert found == pytest.approx(perimeter_crofton(np.pad(mask, 2), directions=4))
 
 
 def test_particles_that_reach_the_frame_are_named():

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
-from skimage.measure import grid_points_in_poly, regionprops
+from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects
 from skimage.segmentation import relabel_sequential, watershed
 
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.particles.frame_correction import FRAME_COLUMNS, PIXEL_COLUMNS
+from temlib.particles.hulls import Hulls
+from temlib.particles.outline import measure_outlines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +29,9 @@ _RATIOS = ("aspect_ratio", "ellipse_ratio", "circularity", "roundness", "convexi
 _BOX = ("top_px", "left_px", "bottom_px", "right_px")
 _ALL = ["particle", "area", *_LENGTHS, *_RATIOS, "orientation_deg", "centroid_y_px", "centroid_x_px", *_BOX]
 _CLUSTERED = ("aspect_ratio", "circularity", "convexity", "solidity", "extent")
-_SOLID, _LONG, _ROUND = 0.95, 0.75, 0.97  # thresholds of the rules of shape_groups
+_SOLID, _LONG, _ROUND = 0.95, 0.75, 0.985  # thresholds of the rules of shape_groups
+_LEAST_REACH_PX = 3.0  # from a particle, for what belongs to it at another threshold
 _RING_PX = (2, 6)  # the ring of local background: past the blurred outline, yet near
-
-_HALFWAY = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])  # from a pixel's centre to its neighbours
 
 
 def measure_particles(
@@ -60,7 +58,7 @@ def measure_particles(
     pixel_size_nm : float or (float, float), optional
         Edge of a pixel [nm], or its height and width [nm]; otherwise the signal's is taken.
     probability : signal or float array of the same shape, in [0, 1], optional
-        Probability of *particle*, to see how much the area hangs on the threshold.
+        Probability of *particle*, to find the outlines, and to see how much the area hangs on the threshold.
     confidence : dict of label to float, or float array, in [0, 1], optional
         How sure each particle is, by its label or in the order of the labels.
     marks : signal or bool array of the same shape, optional
@@ -75,22 +73,22 @@ def measure_particles(
 
         - ``particle``: the label.
         - ``area``: of its pixels. ``equivalent_diameter``: of the circle of that area.
-        - ``feret_min``, ``feret_max``: least and greatest distance of two parallel tangents of the contour
-          that passes halfway between pixels. Right to a pixel, but at sharp corners, which it clips: on
-          average 0.8 px too large across slanted straight sides and for the greatest diameter of a disc,
-          0.2 px too small along the diagonal of a rectangle.
+        - ``feret_min``, ``feret_max``: least and greatest distance of two parallel tangents of the outline,
+          which is found to a fraction of a pixel (:mod:`temlib.particles.outline`), on the probability where
+          it is given. Right to 0.4 px for discs and to 1 px across ellipses and rods at any angle; between
+          two sharp corners up to 3 px too small, since the outline rounds them.
         - ``ellipse_major``, ``ellipse_minor``: axes of the ellipse with the same second moments; 0
           across a line of single pixels.
-        - ``perimeter``: Crofton's, from intercepts in four directions (Legland et al., Image Anal.
-          Stereol. 26 (2007) 83); edges of holes and cuts by the frame count.
+        - ``perimeter``: of the same outline; edges of holes and cuts by the frame count. Right to 1 % for
+          discs and ellipses; each sharp corner takes off 1 to 2 px.
         - ``aspect_ratio``: F_min / F_max, in (0, 1].
         - ``ellipse_ratio``: ``ellipse_minor / ellipse_major``; NaN for a single pixel.
-        - ``circularity``: sqrt(4 pi A / P^2), 1 for a disc; pixels make it up to 1.33 for particles of a
-          few of them. Many programs, and :mod:`temlib.particles.scores`, leave out the root.
+        - ``circularity``: sqrt(4 pi A / P^2), 1 for a disc, and to 0.01 from 10 px on. Many programs, and
+          :mod:`temlib.particles.scores`, leave out the root.
         - ``roundness``: 4 A / (pi F_max^2).
-        - ``convexity``: perimeter of the convex hull / P, both by Crofton.
-        - ``solidity``: A / area of the convex hull. In both the hull is that of the pixels' centres, and
-          what belongs to it the pixels with their centre in it: 1 for any convex particle.
+        - ``convexity``: perimeter of the outline's convex hull / P.
+        - ``solidity``: A / area of the convex hull of the pixels' centres, of which the pixels count that
+          have their centre in it: 1 for any convex particle.
         - ``extent``: A / (F_min F_max).
         - ``orientation_deg``: of the ellipse's major axis, in [0, 180), anticlockwise from the x axis as
           one sees it in the image.
@@ -107,7 +105,8 @@ def measure_particles(
 
         With ``probability``: ``area_p30`` and ``area_p70``, the area at thresholds of 0.3 and 0.7. Pixels
         outside all particles belong to the one that a watershed on the probability floods them from
-        within what is above 0.3; pixels within a particle stay its own.
+        within what is above 0.3, a quarter of its diameter (3 px at the least) from it at most; pixels within a
+        particle stay its own.
 
     Raises
     ------
@@ -120,8 +119,9 @@ def measure_particles(
     size = _pixel_size(pixel_size_nm, labels, image)
     spacing = np.array(size or (1.0, 1.0))
     compact, _, originals = relabel_sequential(array)
-    table = pd.DataFrame([_measure(region, spacing) for region in regionprops(compact, spacing=spacing)], columns=_ALL)
-    table = table.astype(float).astype(dict.fromkeys(["particle", *_BOX], int))
+    chances = None if probability is None else _probability(array, probability)
+    table = pd.DataFrame(_shapes(compact, spacing, chances), columns=_ALL)
+    table = table.astype(dict.fromkeys(["particle", *_BOX], int))
     area, perimeter = table["area"], table["perimeter"]
     table["particle"] = originals[table["particle"].to_numpy(copy=True)].astype(int)
     table["equivalent_diameter"] = np.sqrt(4 * area / np.pi)
@@ -133,9 +133,7 @@ def measure_particles(
     beyond = table[["bottom_px", "right_px"]].to_numpy() == array.shape
     table["touches_edge"] = (table[["top_px", "left_px"]] == 0).any(axis=1) | beyond.any(axis=1)
     if marks is not None:
-        table["touches_edge"] |= np.isin(
-            table["particle"], array[ndimage.binary_dilation(_like(array, marks, "marks"))]
-        )
+        table["touches_edge"] |= np.isin(table["particle"], array[binary_dilation(_like(array, marks, "marks"))])
     table[[*FRAME_COLUMNS]] = array.shape
     if size is not None:
         table[[*PIXEL_COLUMNS]] = size
@@ -144,8 +142,8 @@ def measure_particles(
     if image is not None:
         mean, background = _grey_levels(compact, _like(array, image, "image"))
         table["mean_grey"], table["background_grey"], table["contrast"] = mean, background, mean - background
-    if probability is not None:
-        counts = _areas_at(compact, _like(array, probability, "probability"), (0.3, 0.7))
+    if chances is not None:
+        counts = _areas_at(compact, chances, (0.3, 0.7))
         table["area_p30"], table["area_p70"] = counts * spacing.prod()
     unit = "px" if size is None else "nm"
     names = {name: f"{name}_{unit}" for name in _LENGTHS} | {name: f"{name}_{unit}2" for name in _AREAS}
@@ -157,7 +155,7 @@ def shape_groups(table: pd.DataFrame) -> pd.Series:
 
     - ``irregular``: solidity < 0.95; dented, branched, or several particles taken for one.
     - ``rod-like``: ellipse_ratio < 0.75; longer than 4/3 of the width, ellipsoids too.
-    - ``sphere-like``: circularity / convexity >= 0.97; that is the circularity of the convex hull,
+    - ``sphere-like``: circularity / convexity >= 0.985; that is the circularity of the convex hull,
       which a rough outline hardly changes.
     - ``polygonal``: the rest, convex with corners.
 
@@ -229,65 +227,63 @@ def cluster_shapes(table: pd.DataFrame, n_groups: int = 4, seed: int = 0) -> pd.
     return pd.Series(np.argsort(by_size)[found] + 1, index=table.index, name="shape_cluster")
 
 
-def _measure(region: Any, spacing: np.ndarray) -> dict[str, float]:
-    mask = np.pad(region.image, 1)
-    hull, corners = _convex_hull(mask)
-    box = dict(zip(_BOX, region.bbox, strict=True))
-    centroid = np.array(region.centroid) / spacing
-    perimeter = _crofton(mask, spacing)
-    feret_min, feret_max = _feret_diameters(corners, spacing)
+def _shapes(labels: np.ndarray, spacing: np.ndarray, probability: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Give what is measured on the particles 1 to n of an image, all of them at once."""
+    boxes = find_objects(labels)
+    if not boxes:
+        return dict.fromkeys(_ALL, np.zeros(0))
+    corners = np.array([[y.start, x.start, y.stop, x.stop] for y, x in boxes])
+    owner, y, start, stop = _runs(labels)
+    y, start, stop = y - corners[owner, 0], start - corners[owner, 1], stop - corners[owner, 1]
+    number, centre, (yy, xy, xx) = _moments(owner, y, start, stop)
+    yy, xy, xx = yy * spacing[0] ** 2, xy * spacing.prod(), xx * spacing[1] ** 2
+    middle, half = (yy + xx) / 2, np.hypot((xx - yy) / 2, xy)
+    ends = np.stack([np.tile(y, 2), np.concatenate([start, stop - 1])], axis=1)
+    outlines = measure_outlines(labels, boxes, number, spacing, probability)
     return {
-        "particle": region.label,
-        "area": region.area,
-        "feret_min": feret_min,
-        "feret_max": feret_max,
-        "ellipse_major": region.axis_major_length,
-        "ellipse_minor": region.axis_minor_length,
-        "perimeter": perimeter,
-        "convexity": _crofton(hull, spacing) / perimeter,
-        "solidity": np.count_nonzero(mask) / np.count_nonzero(hull),
-        "orientation_deg": (np.degrees(region.orientation) + 90) % 180,
-        "centroid_y_px": centroid[0],
-        "centroid_x_px": centroid[1],
-        **box,
+        "particle": np.arange(1, len(boxes) + 1),
+        "area": number * spacing.prod(),
+        "feret_min": outlines.feret_min,
+        "feret_max": outlines.feret_max,
+        "ellipse_major": 4 * np.sqrt(middle + half),
+        "ellipse_minor": 4 * np.sqrt(np.maximum(middle - half, 0)),
+        "perimeter": outlines.perimeters,
+        "convexity": outlines.hull_perimeters / outlines.perimeters,
+        "solidity": number / Hulls.of(ends, np.tile(owner, 2)).lattice_points(),
+        "orientation_deg": np.degrees(np.arctan2(-2 * xy, xx - yy)) / 2 % 180 % 180,  # of -1e-17 the first gives 180
+        "centroid_y_px": centre[0] + corners[:, 0],
+        "centroid_x_px": centre[1] + corners[:, 1],
+        **dict(zip(_BOX, corners.T, strict=True)),
     }
 
 
-def _convex_hull(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the pixels with their centre in the convex hull of the mask's centres, and its corners [px]."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    ends = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    points = np.concatenate([np.stack([rows, end], axis=1) for end in ends])
-    try:
-        corners = points[ConvexHull(points).vertices]
-    except QhullError:  # all pixels on one line
-        return mask, points
-    return grid_points_in_poly(mask.shape, corners), corners
+def _runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Give the runs of one label along the rows: particle from 0 on, row, and columns of start and stop."""
+    differs = np.ones((len(labels), labels.shape[1] + 1), bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=differs[:, 1:-1])
+    particle = labels > 0
+    y, start = np.nonzero(differs[:, :-1] & particle)
+    last = np.nonzero(differs[:, 1:] & particle)[1]
+    return labels[y, start].astype(np.int64) - 1, y, start, last + 1
 
 
-def _feret_diameters(corners: np.ndarray, spacing: np.ndarray) -> tuple[float, float]:
-    """Greatest between two corners, least where one tangent lies along an edge (rotating calipers)."""
-    points = (corners[:, None] + _HALFWAY).reshape(-1, 2) * spacing
-    hull = points[ConvexHull(points).vertices]
-    edges = np.roll(hull, -1, axis=0) - hull
-    normals = edges[:, ::-1] * [1, -1] / np.linalg.norm(edges, axis=1, keepdims=True)
-    return float(np.ptp(normals @ hull.T, axis=1).min()), float(pdist(hull).max())
+def _moments(
+    owner: np.ndarray, y: np.ndarray, start: np.ndarray, stop: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the number of pixels of each particle, their mean y and x, and their variances yy, xy, xx [px]."""
+    length = stop - start
+    x = (stop * (stop - 1) - start * (start - 1)) / 2
+    squares = ((stop - 1) * stop * (2 * stop - 1) - (start - 1) * start * (2 * start - 1)) / 6
+    number = np.bincount(owner, length)
+    my, mx, yy, xy, xx = (np.bincount(owner, sums) / number for sums in (length * y, x, length * y**2, x * y, squares))
+    return number.astype(int), np.stack([my, mx]), np.stack([yy - my**2, xy - my * mx, xx - mx**2])
 
 
-def _crofton(mask: np.ndarray, spacing: np.ndarray) -> float:
-    """Perimeter of a mask with a margin: ``skimage.measure.perimeter_crofton``, for pixels of any proportions."""
-    height, width = spacing
-    diagonal = np.hypot(height, width)
-    crossings = [
-        np.count_nonzero(mask[:, 1:] != mask[:, :-1]),
-        np.count_nonzero(mask[1:] != mask[:-1]),
-        np.count_nonzero(mask[1:, 1:] != mask[:-1, :-1]) + np.count_nonzero(mask[1:, :-1] != mask[:-1, 1:]),
-    ]
-    # Each direction stands for the angles that are nearest to it, on lines this far apart.
-    slope = np.arctan2(height, width)
-    angles = np.array([slope, np.pi / 2 - slope, np.pi / 4])
-    distances = height * width / np.array([width, height, diagonal])
-    return float(np.sum(angles * distances * crossings) / 2)
+def _probability(labels: np.ndarray, probability: Any) -> np.ndarray:
+    array = _like(labels, probability, "probability")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError("probability lies in [0, 1]; pass the network's map of it, not grey levels")
+    return array
 
 
 def _confidence(given: Mapping[int, float] | ArrayLike, particles: pd.Series) -> np.ndarray:
@@ -306,7 +302,7 @@ def _confidence(given: Mapping[int, float] | ArrayLike, particles: pd.Series) ->
 
 def _grey_levels(labels: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the mean grey level of each particle and of the ring around it."""
-    distance, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    distance, nearest = distance_transform_edt(labels == 0, return_indices=True)
     ring = (distance > _RING_PX[0]) & (distance <= _RING_PX[1])
     owner = labels[tuple(nearest[:, ring])]
     inside = labels > 0
@@ -322,11 +318,15 @@ def _means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
 
 
 def _areas_at(labels: np.ndarray, probability: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
-    """Count the pixels of each particle above each threshold; shape (thresholds, particles)."""
-    if not (probability.min() >= 0 and probability.max() <= 1):
-        raise ValueError("probability lies in [0, 1]; pass the network's map of it, not grey levels")
-    grown = watershed(-probability.astype(float), labels, mask=(labels > 0) | (probability > min(thresholds)))
+    """Count the pixels of each particle above each threshold; shape (thresholds, particles).
+
+    A particle grows by a quarter of its diameter at most: what lies further out is another thing.
+    """
     n = labels.max() + 1
+    away, nearest = distance_transform_edt(labels == 0, return_indices=True)
+    reach = np.maximum(_LEAST_REACH_PX, np.sqrt(np.bincount(labels.ravel()) / np.pi) / 2)
+    near = away <= reach[labels[tuple(nearest)]]
+    grown = watershed(-probability.astype(float), labels, mask=(labels > 0) | (near & (probability > min(thresholds))))
     return np.stack([np.bincount(grown[probability > threshold], minlength=n)[1:] for threshold in thresholds])
 
 

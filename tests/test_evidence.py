@@ -7,7 +7,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import separation, synthetic_transfer
+from tests.benchmarks import carried, separation, synthetic_transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -318,3 +318,16 @@ def test_what_is_said_of_particles_on_a_support_is_what_was_measured():
         mean, median, size = table.loc[way]
         assert size == 12
         assert f"| {name} | {mean:.2f} | {median:.2f} |" in evidence
+
+
+def test_what_is_said_of_the_two_networks_is_what_was_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "carried.csv")
+    assert table.groupby(["network", "data"]).size().unstack(0).eq([36, 9, 12, 12, 12], axis=0).all(axis=None)
+    scores = carried.summary(table)
+    for network in CARRIED_SEGMENTERS:
+        emps, simulated = scores.loc[("emps", network)], scores.loc[("simulated", network)]
+        told = [scores.loc[(f"supported, told {what}", network), "f1"] for what in carried.TOLD]
+        cells = [f"{emps['iou']:.2f}, {emps['median']:.2f}", f"{emps['f1']:.2f}", f"{100 * emps['within']:.0f} %"]
+        cells += [f"{simulated['iou']:.2f}", ", ".join(f"{f1:.2f}" for f1 in told)]
+        assert f"| `{network}` | {' | '.join(cells)} |" in evidence

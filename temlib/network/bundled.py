@@ -282,7 +282,7 @@ def put_into_package(
         As of :func:`bundle`.
     """
     segmenter = load_segmenter(folder / "best.keras")
-    table = _scored(segmenter, folder / "scores.csv", synthetic_micrographs)
+    table = _scored(segmenter.with_runtime("auto"), folder / "scores.csv", synthetic_micrographs)
     calibrates = (table["data"] == "synthetic bright_field") | (
         (table["data"] == "simulated") & (table["split"] != "test")
     )

@@ -196,13 +196,14 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 500) -> Se
     return load_segmenter(own / "best.keras")
 
 
-def bundle(folder: Path, recipe: Recipe = Recipe()) -> pd.DataFrame:
+def bundle(folder: Path, recipe: Recipe = Recipe(), synthetic_micrographs: int = 60) -> pd.DataFrame:
     """Put the best segmenter into the package, with its trust calibrated; score it, as :func:`bundled.bundle` does."""
     return bundled.put_into_package(
         place(folder, recipe),
         unet.LABELLED,
         CARRIED / "measured" / "labelled.csv",
         lambda segmenter, table: card(segmenter, table, recipe),
+        synthetic_micrographs,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from temlib import Run
+from temlib.network.unet import CARRIED_SEGMENTERS
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import carried, separation, synthetic_transfer
 

@@ -23,8 +23,8 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labelled, "of_split", one_micrograph)
-        labelled.learn(folder, Recipe(**SMALL, steps=2, teacher=0.0), check_every=2)
-        labelled.learn(folder, Recipe(**SMALL, steps=4, teacher=0.0), check_every=2)
+        labelled.learn(folder, Recipe(**SMALL, steps=(2,), teacher=0.0), check_every=2)
+        labelled.learn(folder, Recipe(**SMALL, steps=(2, 2), teacher=0.0), check_every=2)
     return folder
 
 

@@ -7,7 +7,7 @@ with ImageNet's encoder, four times as large, that learned from the same labels 
 Dean, Distilling the knowledge in a neural network, 2015, arXiv:1503.02531). The validation
 micrographs of ``emps`` choose; nothing else does.
 
-    python -m temlib.network.labelled FOLDER [--without-teacher] [--steps N] [--seed N]
+    python -m temlib.network.labelled FOLDER [--without-teacher] [--steps N ...] [--seed N]
     python -m temlib.network.labelled FOLDER --bundle [--without-teacher]
 
 The first goes on where it was stopped. The second calibrates the trust of the best state, puts it into
@@ -23,7 +23,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -40,9 +39,6 @@ from temlib.network.segmenter import Segmenter, load_segmenter
 from temlib.network.training import train_segmenter
 from temlib.progress import progress_bar
 from temlib.writing import write_atomically
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = ["Lessons", "Recipe", "bundle", "card", "learn", "teacher"]
 
@@ -102,8 +98,11 @@ class Recipe:
     ----------
     seed : int
         Same seed, same network (where TensorFlow's operations are deterministic).
-    steps, batch_size, learning_rate
-        Of Adam; the rate falls to zero by a cosine. Half of a batch is real, half synthetic.
+    steps : tuple of int
+        Of each course; Adam's rate begins anew with each, and falls to zero by a cosine (Loshchilov and Hutter,
+        SGDR, 2016, arXiv:1608.03983).
+    batch_size, learning_rate
+        Half of a batch is real, half synthetic.
     window : int
         Edge of a view [px].
     views : int
@@ -117,7 +116,7 @@ class Recipe:
     """
 
     seed: int = 2023
-    steps: int = 2000
+    steps: tuple[int, ...] = (2000, 3000)
     batch_size: int = 8
     learning_rate: float = 1e-3
     window: int = 192
@@ -170,7 +169,8 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 500) -> Se
     rows = pd.read_csv(log).to_dict("records") if log.exists() and state.exists() else []
     lessons = Lessons(real_pool(folder, recipe), drawn_pool(folder, recipe))
     segmenter = load_segmenter("synthetic")
-    learner = _learner(segmenter, recipe)
+    _, _, learner = bundled.network(bundled.Recipe())
+    learner.set_weights(segmenter.model.get_weights())
     if rows:
         learner = keras.saving.load_model(
             state, custom_objects={"cross_entropy_and_dice": cross_entropy_and_dice}, safe_mode=True
@@ -178,11 +178,15 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 500) -> Se
     validation = of_split("emps", "validation")
     done = int(rows[-1]["step"]) if rows else 0
     losses = []
-    with progress_bar(show=True, total=recipe.steps, initial=done, desc="learning from labels") as bar:
-        for step in range(done + 1, recipe.steps + 1):
+    ends = np.cumsum(recipe.steps).tolist()
+    begin = dict(zip([0, *ends], recipe.steps, strict=False))
+    with progress_bar(show=True, total=ends[-1], initial=done, desc="learning from labels") as bar:
+        for step in range(done + 1, ends[-1] + 1):
+            if step - 1 in begin:
+                compile_for_training(learner, recipe.learning_rate, begin[step - 1])
             losses.append(learner.train_on_batch(*lessons.batch(recipe, step)))
             bar.update()
-            if step % check_every and step < recipe.steps:
+            if step % check_every and step not in ends:
                 continue
             segmenter.model.set_weights(learner.get_weights())
             rows.append({"step": step, "loss": float(np.mean(losses)), "emps": bundled.score(segmenter, validation)})
@@ -215,7 +219,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
     told = f", and with what a teacher says of them (weight {recipe.teacher}): ImageNet's encoder, frozen, and three "
     told += "decoders that learned from the same labels; its weights are not in this network"
     return _CARD.format(
-        **vars(recipe),
+        **vars(recipe) | {"steps": " and then ".join(map(str, recipe.steps))},
         start=bundled.Recipe(),
         parameters=segmenter.model.count_params(),
         kinds=", ".join(f"{share:.1%} `{kind}`".replace("%", " %") for kind, (_, share) in _KINDS.items()),
@@ -233,14 +237,6 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
 def place(folder: Path, recipe: Recipe) -> Path:
     """Give the folder of one training."""
     return folder / ("with_teacher" if recipe.teacher else "without_teacher")
-
-
-def _learner(segmenter: Segmenter, recipe: Recipe) -> keras.Model:
-    """Give the segmenter's network once more, every layer learning."""
-    _, _, learner = bundled.network(bundled.Recipe())
-    learner.set_weights(segmenter.model.get_weights())
-    compile_for_training(learner, recipe.learning_rate, recipe.steps)
-    return learner
 
 
 def teacher(folder: Path, recipe: Recipe) -> Segmenter:
@@ -321,13 +317,13 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--steps", type=int, nargs="+", default=Recipe.steps, help="of each course")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--without-teacher", action="store_true", help="labels alone teach")
     parser.add_argument("--bundle", action="store_true", help="put the best state into the package")
     arguments = parser.parse_args()
     weight = 0.0 if arguments.without_teacher else Recipe.teacher
-    recipe = Recipe(seed=arguments.seed, steps=arguments.steps, teacher=weight)
+    recipe = Recipe(seed=arguments.seed, steps=tuple(arguments.steps), teacher=weight)
     if arguments.bundle:
         means = bundle(arguments.folder, recipe).groupby(["data", "split"])[["iou", "otsu", "f1", "expected_iou"]]
         sys.stdout.write(f"{means.agg(['mean', 'median']).round(3).to_string()}\n")

@@ -15,6 +15,7 @@ from .network.training import train_segmenter as train_segmenter
 from .particles.measurement import measure_particles as measure_particles
 from .particles.separation import separate_particles as separate_particles
 from .particles.size_distribution import size_distribution as size_distribution
+from .particles.tracking import track_particles as track_particles
 from .reproduction.run_folder import Run as Run
 from .widgets import LabelPainter as LabelPainter
 

@@ -139,7 +139,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         default="leave out",
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
-    segment.add_argument("--runtime", choices=[*RUNTIMES, "auto"], default="keras", help="default: keras")
+    segment.add_argument(
+        "--runtime",
+        choices=[*RUNTIMES, "auto"],
+        default="auto",
+        help="default: auto, OpenVINO where it is installed, else keras",
+    )
     segment.add_argument(
         "--overwrite",
         action="store_true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -172,8 +173,15 @@ def grain_noise(edge: int, correlation_px: float, rng: np.random.Generator) -> n
     return fft.irfft2(spectrum, (edge, edge), overwrite_x=True)
 
 
-def project(scene: Scene, particles: list[Particle], granular: np.ndarray, rng: np.random.Generator) -> Projection:
+def project(
+    scene: Scene,
+    particles: list[Particle],
+    granular: np.ndarray,
+    rng: np.random.Generator | Sequence[np.random.Generator],
+) -> Projection:
     """Project all particles along the beam; where they overlap, thicknesses add.
+
+    What a particle is made of is drawn with ``rng``, or with a generator for each particle.
 
     A pixel belongs to a particle when the particle covers at least half of it. Each grain of a
     particle may be near a Bragg condition; the direct beam then loses what :func:`two_beam` gives.
@@ -181,7 +189,8 @@ def project(scene: Scene, particles: list[Particle], granular: np.ndarray, rng: 
     edge = scene.size_px + 2 * MARGIN
     thickness, depth = np.zeros((edge, edge), np.float32), np.zeros((edge, edge), np.float32)
     unscattered, labels = np.ones((edge, edge), np.float32), np.zeros((edge, edge), np.int32)
-    for label, particle in enumerate(particles, start=1):
+    each = [rng] * len(particles) if isinstance(rng, np.random.Generator) else rng
+    for label, (particle, rng) in enumerate(zip(particles, each, strict=True), start=1):
         window, material, covered = _cover(scene, particle)
         attenuation = rng.lognormal(0, scene.contrast_spread) / scene.attenuation_length_nm
         thickness[window] += material

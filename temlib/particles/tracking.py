@@ -1,0 +1,361 @@
+"""Tracking: each particle of a movie followed from frame to frame, and what happens to it.
+
+:func:`track_particles` does a movie; :class:`Tracker` takes frame after frame, remembers no more than the last few, and
+can be put away and taken up again. How particles are linked is in :mod:`temlib.particles.linking`, how the drift is
+found in :mod:`temlib.particles.drift`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import MicrographError
+from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.files.stacks import is_lazy, whole_frames
+from temlib.particles.drift import Drift
+from temlib.particles.linking import Track, came_from, link, particles_of, went_into
+from temlib.particles.measurement import measure_particles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EVENTS", "Tracker", "Tracking", "chunks_of", "is_dropped", "open_numbered", "seconds_of", "track_particles"]
+
+EVENTS = ("appears", "splits from", "leaves", "merges into", "dissolves")
+"""What may happen to a particle: the first two as it begins, the others as it ends."""
+
+_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6}
+_SECONDS |= {"ns": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How particles are followed.
+
+    Attributes
+    ----------
+    pixel_size_nm : (float, float) or None
+        Height and width of a pixel [nm].
+    seconds, begin_s : float or None
+        From one frame to the next, and at the first [s].
+    reach_px : float or None
+        How far a particle gets in a frame, beyond its mean velocity and the drift [px]; None: the larger of the two
+        diameters of a pair.
+    gap : int
+        Frames over which a particle may be missing.
+    """
+
+    pixel_size_nm: tuple[float, float] | None = None
+    seconds: float | None = None
+    begin_s: float = 0.0
+    reach_px: float | None = None
+    gap: int = 2
+
+    def __post_init__(self) -> None:
+        if self.gap < 0:
+            raise MicrographError(f"gap={self.gap!r} is out of range; give a number of frames, 0 or more")
+        for name in ("reach_px", "seconds"):
+            given = getattr(self, name)
+            if given is not None and not (np.isfinite(given) and given > 0):
+                raise MicrographError(f"{name}={given!r} is out of range; give a number above 0")
+
+
+@dataclass
+class Tracker:
+    """Follow particles, frame after frame.
+
+    It keeps the tracks that may go on, and the rows of the last ``gap + 1`` frames, in which a particle may yet turn
+    out to have vanished.
+
+    Attributes
+    ----------
+    how : Tracking
+        The settings.
+    frame : int
+        The last that was added; -1 before the first.
+    tracks : list of Track
+        Those that may go on, by number.
+    drift : Drift
+        Of the stage.
+    """
+
+    how: Tracking
+    frame: int = -1
+    tracks: list[Track] = field(default_factory=list)
+    drift: Drift = field(default_factory=Drift)
+    _next: int = 1
+    _first: int = -1
+    _last: int = -1
+    _waiting: dict[int, pd.DataFrame] = field(default_factory=dict)
+
+    def add(self, labels: np.ndarray, image: np.ndarray | None = None) -> list[pd.DataFrame]:
+        """Take the next frame; give the rows of the frames in which nothing will change any more.
+
+        Parameters
+        ----------
+        labels : int array of shape (height, width)
+            The numbered particles, 0 is background.
+        image : array of the same shape, optional
+            Grey levels, from which the drift is found.
+        """
+        self.frame += 1
+        dropped = image is not None and is_dropped(image)
+        if not dropped:
+            self._first, self._last = (self.frame if self._first < 0 else self._first), self.frame
+        particles = particles_of(labels)
+        moved = np.zeros(2) if image is None else self.drift.add(self.frame, image, labels).copy()
+        pairs = link(self.tracks, particles, self.frame, moved, self.how.reach_px)
+        owners = {row: self.tracks[number] for number, row in pairs}
+        events = self._ends_and_begins(particles, owners, moved)
+        for row, track in owners.items():
+            track.go_on(particles, row, self.frame, moved)
+        numbers = np.zeros(len(particles), int)
+        for row, number in zip(range(len(particles)), self._numbers(owners, len(particles)), strict=True):
+            numbers[row] = number
+            if row not in owners:
+                self.tracks.append(Track.begin(number, particles, row, self.frame, moved))
+        self._waiting[self.frame] = self._rows(labels, particles, numbers, events, moved)
+        return [] if dropped else self._close(self.frame - self.how.gap)
+
+    def finish(self) -> list[pd.DataFrame]:
+        """Give the rows of the frames that are left."""
+        return self._close(self._last, last=True)
+
+    def _numbers(self, owners: dict[int, Track], n: int) -> Iterator[int]:
+        """Give each particle the number of its track, new ones in the order of place."""
+        for row in range(n):
+            if row in owners:
+                yield owners[row].number
+            else:
+                yield self._next
+                self._next += 1
+
+    def _ends_and_begins(
+        self, particles: Any, owners: dict[int, Track], moved: np.ndarray
+    ) -> dict[int, tuple[str, int]]:
+        """Note what seems to have happened to tracks that end; say how the particles came that begin one."""
+        if not len(particles) or self.frame <= self._first:
+            return {}
+        before = {track.number: track.diameter for track in owners.values()}
+        after = {track.number: float(particles.diameter[row]) for row, track in owners.items()}
+        for track in self.tracks:
+            if track.number not in before and track.end is None:
+                track.end = went_into(track, particles, owners, before, self.frame, moved)
+        known = {track.number: track for track in owners.values()}
+        new = [row for row in range(len(particles)) if row not in owners]
+        return {row: came_from(row, particles, self.frame, moved, known, after) for row in new}
+
+    def _rows(
+        self, labels: np.ndarray, particles: Any, numbers: np.ndarray, events: dict[int, tuple[str, int]], moved: Any
+    ) -> pd.DataFrame:
+        """Measure the particles of a frame; a row for each, as ``particles`` has them."""
+        how, unit = self.how, "px" if self.how.pixel_size_nm is None else "nm"
+        measured = measure_particles(labels, pixel_size_nm=how.pixel_size_nm)
+        measured = measured.set_index("particle").loc[particles.label].reset_index()
+        scale = np.array(how.pixel_size_nm or (1.0, 1.0))
+        at = (particles.at - moved) * scale
+        time = np.nan if how.seconds is None else how.begin_s + how.seconds * self.frame
+        said = [events.get(row, ("", 0)) for row in range(len(particles))]
+        columns = {"track": numbers, "frame": self.frame, "time_s": time}
+        columns |= {"event": [event for event, _ in said], "partner": np.array([partner for _, partner in said], int)}
+        columns |= {f"y_{unit}": at[:, 0], f"x_{unit}": at[:, 1]}
+        columns |= {f"drift_{axis}_{unit}": by for axis, by in zip("yx", moved * scale, strict=True)}
+        return measured.assign(**columns)[[*columns, *measured.columns]]
+
+    def _close(self, frame: int, last: bool = False) -> list[pd.DataFrame]:
+        """End the tracks whose particle has not been seen since a frame, and give the rows up to it."""
+        ended = [track for track in self.tracks if track.frame < frame]
+        nothing = None
+        for track in ended:
+            if track.end is None:
+                nothing = nothing or particles_of(np.zeros(_extent(track), np.uint8))
+                track.end = went_into(track, nothing, {}, {}, track.frame, track.moved)
+            table = self._waiting[track.frame]
+            event, partner = track.end
+            had = table.at[track.row, "event"]
+            table.at[track.row, "event"] = f"{had}, {event}" if had else event
+            table.at[track.row, "partner"] = partner or table.at[track.row, "partner"]
+        self.tracks = [track for track in self.tracks if track.frame >= frame]
+        done = [number for number in sorted(self._waiting) if number < frame or last]
+        return [self._waiting.pop(number).sort_values("track", ignore_index=True) for number in done]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give its state, as JSON can hold it to the last bit."""
+        waiting = {str(frame): table.to_dict("list") for frame, table in self._waiting.items()}
+        state = {
+            "frame": self.frame,
+            "next": self._next,
+            "first": self._first,
+            "last": self._last,
+            "drift": self.drift.to_dict(),
+            "waiting": waiting,
+        }
+        return state | {"tracks": [track.to_dict() for track in self.tracks]}
+
+
+def is_dropped(image: np.ndarray) -> bool:
+    """Say whether a frame shows nothing, as one that the detector dropped."""
+    finite = image[np.isfinite(image)]
+    return not finite.size or bool((finite == finite[0]).all())
+
+
+def _extent(track: Track) -> tuple[int, int]:
+    height, width = track.pixels.max(axis=0) + 2
+    return int(height), int(width)
+
+
+def track_particles(
+    particles: Any,
+    frames: Any = None,
+    *,
+    pixel_size_nm: float | tuple[float, float] | None = None,
+    seconds: float | None = None,
+    reach_px: float | None = None,
+    gap: int = 2,
+) -> pd.DataFrame:
+    """Follow each particle through a movie: one number for it in all frames, its sizes, and what happens to it.
+
+    Frames are read once, chunk by chunk; the table is in memory. ``temlib track`` writes that of a movie of any length.
+
+    Parameters
+    ----------
+    particles : path, signal or int array of shape (frames, height, width)
+        Numbered particles, 0 is background, as ``segmenter.particles(movie)`` gives them or
+        ``temlib segment MOVIE --particles`` writes them; the order of the numbers in a frame does not matter.
+    frames : path, signal or array of the same shape, optional
+        The movie. With it the drift of the stage is found, from what lies around the particles, and taken out.
+    pixel_size_nm : float or (float, float), optional
+        Edge of a pixel [nm], or its height and width; otherwise the signal's is taken.
+    seconds : float, optional
+        From one frame to the next [s]; otherwise the signal's axis of time says so.
+    reach_px : float, optional
+        How far a particle may get from one frame to the next, beyond the drift and its mean velocity [px]; by default
+        its own diameter.
+    gap : int
+        Frames over which a particle may be missing and yet be the same.
+
+    Returns
+    -------
+    DataFrame, a row for each particle in each frame, by frame and track
+        - ``track``: the number of the particle, the same in all its frames; 1, 2, ...
+        - ``frame``: from 0 on; ``time_s``: NaN where it is unknown.
+        - ``event``: in its first row *appears* or *splits from*, but not in the first frame; in its last *leaves* (over
+          the edge), *merges into* or *dissolves* (is gone), but not in the last frame; else empty. Where both are in
+          one row they are joined by a comma. Of ``frames`` one of a single grey level was dropped: it tells nothing.
+        - ``partner``: the track from which it split or into which it merged, else 0.
+        - ``y_nm``, ``x_nm``: the centroid with the drift taken out; ``drift_y_nm``, ``drift_x_nm``: the drift since
+          the first frame, 0 without ``frames``. In ``_px`` where the pixel size is unknown.
+        - all columns of :func:`temlib.measure_particles`; ``particle`` is the number in its frame.
+
+    Raises
+    ------
+    MicrographError
+        When these are no numbered frames, fewer than two, or ``frames`` are of another shape.
+    """
+    import pandas as pd
+
+    numbered = open_numbered(particles)
+    movie = None if frames is None else _open(frames)
+    if movie is not None and movie.data.shape != numbered.data.shape:
+        raise MicrographError(
+            f"frames of shape {movie.data.shape} for particles of shape {numbered.data.shape}; pass those of one movie"
+        )
+    size = pixel_size_of(numbered) if pixel_size_nm is None else pixel_size_nm
+    size = pixel_size_of(movie) if size is None and movie is not None else size
+    pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
+    step, begin = seconds_of(numbered, movie)
+    tracker = Tracker(Tracking(pair, seconds or step, begin, reach_px, gap))
+    images = chunks_of(movie) if movie is not None else None
+    tables: list[pd.DataFrame] = []
+    pictures = _each(images) if images is not None else (None for _ in count())
+    for labels, image in zip(_each(chunks_of(numbered)), pictures, strict=False):
+        tables += tracker.add(labels, image)
+    return pd.concat(tables + tracker.finish(), ignore_index=True)
+
+
+def open_numbered(particles: Any) -> Any:
+    """Give numbered frames, opened where they are a path, left in their file.
+
+    Raises
+    ------
+    MicrographError
+        When they are no stack of whole numbers, or fewer than two frames.
+    """
+    stack: Any = _open(particles)
+    shape, kind = [*stack.data.shape], stack.data.dtype.kind
+    name = str(particles) if isinstance(particles, str | os.PathLike) else "particles"
+    if len(shape) == 3 and shape[0] == 0:
+        raise MicrographError(f"{name}: is a movie without frames; pass one with two or more")
+    if len(shape) == 2 or (len(shape) == 3 and shape[0] == 1):
+        raise MicrographError(f"{name}: is one frame, not a movie; measure it with temlib.measure_particles")
+    if len(shape) != 3 or 0 in shape:
+        raise MicrographError(f"{name}: a movie has frames, rows and columns; got shape {tuple(shape)}")
+    if kind == "b":
+        raise MicrographError(f"{name}: is a mask that does not tell particles apart; use segmenter.particles(movie)")
+    if kind not in "iu":
+        raise MicrographError(
+            f"{name}: holds {stack.data.dtype}, no numbered particles; use segmenter.particles(movie)"
+        )
+    return stack
+
+
+def seconds_of(*stacks: Any) -> tuple[float | None, float]:
+    """Give the time [s] from one frame to the next, of the first stack that says it, and that of its first frame."""
+    for stack in stacks:
+        axes = stack.axes_manager.navigation_axes if hasattr(stack, "axes_manager") else ()
+        unit = _SECONDS.get(str(axes[0].units).strip()) if len(axes) == 1 else None
+        if unit and np.isfinite(axes[0].scale) and axes[0].scale > 0:
+            return float(axes[0].scale * unit), float(axes[0].offset * unit)
+    return None, 0.0
+
+
+def chunks_of(stack: Any) -> Iterator[np.ndarray]:
+    """Give the frames of a stack, of a lazy one as they lie in its file."""
+    if not is_lazy(stack):
+        yield np.asarray(stack.data)
+        return
+    data = whole_frames(stack)
+    for block in range(data.numblocks[0]):
+        yield data.blocks[block].compute()
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """An array, as a signal without axes has it."""
+
+    data: Any
+
+
+def _open(stack: Any) -> Any:
+    if isinstance(stack, str | os.PathLike):
+        if not Path(stack).exists():
+            raise MicrographError(f"{stack}: there is no such file; check the path")
+        return load_micrograph(stack, lazy=True)
+    if hasattr(stack, "axes_manager"):
+        return stack
+    if hasattr(stack, "dask"):
+        return _LazyPlain(stack)
+    try:
+        return _Plain(np.asarray(stack))
+    except ValueError as error:
+        raise MicrographError("particles: frames of different shapes are no movie; pass frames of one shape") from error
+
+
+@dataclass(frozen=True)
+class _LazyPlain:
+    """A dask array, as a lazy signal without axes has it."""
+
+    data: Any
+    _lazy: bool = True
+
+
+def _each(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    for chunk in chunks:
+        yield from chunk

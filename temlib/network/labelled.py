@@ -2,13 +2,13 @@
 
 The bundled network, which has seen synthetic micrographs alone, learns on: half of each batch are
 windows of the training micrographs of ``emps``, half of synthetic ones of several distributions,
-supported catalysts among them. On the real windows it may also be told what a teacher says: a network
-with ImageNet's encoder, four times as large, that learned from the same labels (Hinton, Vinyals and
-Dean, Distilling the knowledge in a neural network, 2015, arXiv:1503.02531). The validation
-micrographs of ``emps`` choose; nothing else does.
+supported catalysts among them. It may also be told what a teacher says of the real windows (the one in
+the package was not): a network with ImageNet's encoder, four times as large, that learned from the same
+labels (Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 2015, arXiv:1503.02531).
+The validation micrographs of ``emps`` choose; nothing else does.
 
-    python -m temlib.network.labelled FOLDER [--without-teacher] [--steps N ...] [--seed N]
-    python -m temlib.network.labelled FOLDER --bundle [--without-teacher]
+    python -m temlib.network.labelled FOLDER [--with-teacher] [--steps N ...] [--seed N]
+    python -m temlib.network.labelled FOLDER --bundle [--with-teacher]
 
 The first goes on where it was stopped. The second calibrates the trust of the best state, puts it into
 the package, and scores it: temlib/data/measured/labelled.csv. Needs ``emps`` and, for the teacher,
@@ -22,6 +22,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,7 @@ _KINDS: dict[str, tuple[str | Callable[[np.random.Generator], synthetic.Scene], 
     "crowd": (crowd, 0.075),
 }
 _IN_BOTH_CONTRASTS = ("supported", "dark_field")
+_TEACHER = 0.5  # weight, where one is asked
 
 
 @dataclass(frozen=True)
@@ -110,20 +112,20 @@ class Recipe:
     micrographs, synthetic_views : int
         Synthetic micrographs, and windows of each.
     teacher : float
-        Weight of what the teacher says of a real window, besides its label.
+        Weight of what the teacher says of a real window, besides its label; 0 asks no teacher.
     augmentation : Augmentation
         How views differ; grey levels are changed anew for each step.
     """
 
     seed: int = 2023
-    steps: tuple[int, ...] = (2000, 3000)
+    steps: tuple[int, ...] = (2000,)
     batch_size: int = 8
     learning_rate: float = 1e-3
     window: int = 192
     views: int = 32
     micrographs: int = 420
     synthetic_views: int = 6
-    teacher: float = 0.5
+    teacher: float = 0.0
     augmentation: Augmentation = field(
         default_factory=lambda: Augmentation(
             zoom=2.5, gamma=0.4, contrast=0.3, noise=0.2, blur=2.0, inversion=0.05, marks=0.3
@@ -308,7 +310,7 @@ def _kept(folder: Path, name: str, make: Callable[[], Iterator[Pool]], n: int) -
             for pair in progress_bar(make(), show=True, total=n, desc=f"{name} windows")
         ]
         for path, arrays in zip(paths, zip(*some, strict=True), strict=True):
-            write_atomically(path, lambda temporary, arrays=arrays: np.save(temporary, np.stack(arrays)))
+            write_atomically(path, partial(np.save, arr=np.stack(arrays)))
     grey, truth = (np.load(path, allow_pickle=False) for path in paths)
     return grey, truth
 
@@ -319,10 +321,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, nargs="+", default=Recipe.steps, help="of each course")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--without-teacher", action="store_true", help="labels alone teach")
+    parser.add_argument("--with-teacher", action="store_true", help="labels and a teacher's maps count the same")
     parser.add_argument("--bundle", action="store_true", help="put the best state into the package")
     arguments = parser.parse_args()
-    weight = 0.0 if arguments.without_teacher else Recipe.teacher
+    weight = _TEACHER if arguments.with_teacher else Recipe.teacher
     recipe = Recipe(seed=arguments.seed, steps=tuple(arguments.steps), teacher=weight)
     if arguments.bundle:
         means = bundle(arguments.folder, recipe).groupby(["data", "split"])[["iou", "otsu", "f1", "expected_iou"]]

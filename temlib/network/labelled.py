@@ -71,7 +71,8 @@ too good. The test micrographs chose nothing, and were scored once, by the comma
 `simulated` without its test split; no real micrograph is among them. No warning is no promise.
 
 **Limits.** Meant for particles in bright field. What it knows of real micrographs is from crops of published figures:
-few of them are of particles on a support, of lattice fringes, or of cells. With a label or a few of your own
+few of them are of particles on a support, of lattice fringes, or of cells. What is no micrograph at all it warns of
+less often than the other network does (`no micrograph` on both cards). With a label or a few of your own
 `segmenter.adapt` does better. Where it matters that a network has seen no real label, as in notebooks 03 to 05, take
 `temlib.load_segmenter("synthetic")`.
 
@@ -220,7 +221,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
     articles = sorted(known.loc[known["split"] == "train", "group"].unique())
     told = f", and with what a teacher says of them (weight {recipe.teacher}): ImageNet's encoder, frozen, and three "
     told += "decoders that learned from the same labels; its weights are not in this network"
-    return _CARD.format(
+    text = _CARD.format(
         **vars(recipe) | {"steps": " and then ".join(map(str, recipe.steps))},
         start=bundled.Recipe(),
         parameters=segmenter.model.count_params(),
@@ -229,11 +230,17 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
         taught=told if recipe.teacher else "; a teacher was not asked",
         emps=datasets.DATASETS["emps"],
         articles=len(articles),
-        dois=textwrap.fill(", ".join(articles), 118, break_long_words=False, break_on_hyphens=False),
+        dois=", ".join(articles),
         every=steps[0],
         best=max(segmenter.history, key=lambda row: row["emps"]),
         scores=bundled.rows_of_scores(table),
     )
+    blocks = text.rstrip().split("\n\n")
+    return "\n\n".join(block if block[0] in "#|" else _filled(block) for block in blocks) + "\n"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def place(folder: Path, recipe: Recipe) -> Path:

@@ -39,7 +39,7 @@ def main(files: list[str]) -> None:
         segmenter = temlib.load_segmenter(network, runtime="auto")
         score_labelled(segmenter, network, done)
         score_boxes(segmenter, network, done)
-        print(summary(done.table).to_string())
+        print(summary(done.table).round(3).to_string())
 
 
 def score_labelled(segmenter: temlib.Segmenter, network: str, done: Results) -> None:
@@ -86,7 +86,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         n=("f1", "size"), iou=("iou", "mean"), median=("iou", "median"), f1=("f1", "mean"), within=("within", "mean")
     )
     result.loc[result["iou"].isna(), "within"] = np.nan
-    return result.round(3)
+    return result
 
 
 if __name__ == "__main__":

@@ -326,7 +326,7 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     axes.stairs(counts, edges, facecolor=COLOURS["found"], **style)
     if len(left_out):
         pale, _ = np.histogram(left_out, edges)
-        label = f"{len(left_out)} proposals left out"
+        label = f"{len(left_out)} proposal{'s' if len(left_out) > 1 else ''} left out"
         axes.stairs(counts + pale, edges, baseline=counts, facecolor=COLOURS["found"], alpha=0.3, label=label, **style)
         counts = counts + pale
     if distribution is not None:

@@ -8,11 +8,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-<<<<<<< HEAD
-from tests.benchmarks import carried, separation, synthetic_transfer
-=======
-from tests.benchmarks import populations, separation, synthetic_transfer
->>>>>>> main
+from tests.benchmarks import carried, populations, separation, synthetic_transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 

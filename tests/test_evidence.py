@@ -8,7 +8,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import carried, populations, separation, synthetic_transfer
+from tests.benchmarks import carried, populations, separation, synthetic_transfer, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -376,3 +376,24 @@ def test_what_is_said_of_the_particles_of_the_two_networks_is_what_was_measured(
     low, high = np.quantile(draws, [0.025, 0.975])
     words = f"IoU {gain.mean():+.2f}, 95 % interval over the validation micrographs {low:+.2f} to {high:+.2f}"
     assert words in evidence
+
+
+def test_particles_are_followed_and_grow_as_the_table_says():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "tracking.csv")
+    assert not table.duplicated(["movie", "source"]).any()
+    for source, rows in table.groupby("source"):
+        assert tracking_line(source, rows) in evidence
+    unaimed = " ".join(evidence.split())
+    assert f"of {tracking.MOVIES} movies that the benchmark plans" in unaimed
+
+
+def tracking_line(source, rows):
+    """The row of the table in the prose: means over movies, of the exponent how often its interval holds the truth."""
+    mean, holds = rows.mean(numeric_only=True), rows["low"].le(rows["truth"]) & rows["high"].ge(rows["truth"])
+    scores = [f"{mean[name]:.2f}" for name in ("hota", "association", "detection", "events_f1")]
+    bias = f"{(rows['exponent'] - rows['truth']).mean():+.3f}"
+    growth = [bias, f"{holds.sum()} of {len(rows)}", f"{100 * mean['diameter_error']:.1f} %"]
+    drift = [f"{mean['drift_error_px']:.2f} px", f"{mean['track_ms']:.0f}, {mean['drift_ms']:.0f}"]
+    segment = f"{mean['segment_ms']:.0f}" if source == "network" else "-"
+    return " | ".join([f"| {source}, {len(rows)}", *scores, *growth, *drift, segment]) + " |"

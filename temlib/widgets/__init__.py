@@ -9,6 +9,7 @@ from temlib.widgets.explorers import (
     explore_masks,
     explore_scene,
     explore_threshold,
+    explore_tracks,
 )
 from temlib.widgets.painter import LabelPainter
 
@@ -20,4 +21,5 @@ __all__ = [
     "explore_masks",
     "explore_scene",
     "explore_threshold",
+    "explore_tracks",
 ]

@@ -40,8 +40,8 @@ def explorer_of(made, maps):
         "explore_threshold": (made.image, maps),
         "explore_features": (made.image, encoder),
         "explore_masks": ([truth] * 2, [made.mask, np.roll(made.mask.data, 3)], [maps[..., 0]] * 2),
-        "explore_iou": (),
         "explore_tracks": (temlib.track_particles(film.labels), film.image),
+        "explore_iou": (),
     }
     shown = {}
     with pytest.MonkeyPatch.context() as patch:

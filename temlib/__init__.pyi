@@ -14,10 +14,12 @@ from .network.training import fine_tune as fine_tune
 from .network.training import train_segmenter as train_segmenter
 from .particles.growth import growth_curves as growth_curves
 from .particles.measurement import measure_particles as measure_particles
+from .particles.review import apply_review as apply_review
 from .particles.separation import separate_particles as separate_particles
 from .particles.size_distribution import size_distribution as size_distribution
 from .particles.tracking import track_particles as track_particles
 from .reproduction.run_folder import Run as Run
 from .widgets import LabelPainter as LabelPainter
+from .widgets import ParticleReviewer as ParticleReviewer
 
 __version__: str

@@ -101,7 +101,11 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie"
     )
     segment.add_argument(
-        "--model", type=Path, metavar="FILE", help="a segmenter saved by temlib; default: the one that temlib brings"
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a segmenter saved by temlib; or one that temlib brings, by name: 'synthetic' (default), which learned "
+        "from synthetic micrographs alone, or 'labelled', which real labels taught, too",
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument(
@@ -134,6 +138,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         choices=["leave out", "keep"],
         default="leave out",
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
+    )
+    segment.add_argument(
+        "--review",
+        type=Path,
+        metavar="FOLDER",
+        help="apply what was decided about particles in a ParticleReviewer that saved into this folder",
     )
     segment.add_argument(
         "--runtime",
@@ -237,11 +247,13 @@ def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.jobs.movies import segment_movie
     from temlib.network.segmenter import load_segmenter
     from temlib.network.trust import DOUBTFUL
-    from temlib.network.unet import BUNDLED
+    from temlib.network.unet import DEFAULT
 
+    if options.review:
+        raise RunError(f"{options.review}: decisions are about micrographs, not about movies; leave out --review")
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
+    segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     where["what"] = "particles" if options.particles else "mask"
@@ -264,12 +276,13 @@ def _segment(options: argparse.Namespace) -> int:
     from temlib.jobs.batch import segment_files
     from temlib.jobs.inputs import find_inputs
     from temlib.network.segmenter import load_segmenter
-    from temlib.network.unet import BUNDLED
+    from temlib.network.unet import DEFAULT
 
     inputs = find_inputs(options.files)
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
+    segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
+    settings["review"] = options.review
     done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))

@@ -319,7 +319,7 @@ def test_nothing_to_paint_on_is_said(tmp_path, two):
     (tmp_path / "notes.txt").write_text("no micrograph")
     with pytest.raises(TemlibError, match="no files there"):
         temlib.LabelPainter(tmp_path)
-    with pytest.raises(MicrographError, match="nothing to paint on"):
+    with pytest.raises(MicrographError, match="nothing to look at"):
         temlib.LabelPainter([])
     with pytest.raises(ValueError, match="one for each"):
         temlib.LabelPainter(two[0], tmp_path, masks=[])

@@ -1,4 +1,4 @@
-"""Widgets for notebooks: the label painter, and explorers, to move a number and see what it does."""
+"""Widgets for notebooks: label painter, particle reviewer, and explorers, to move a number and see what it does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from temlib.widgets.explorers import (
     explore_tracks,
 )
 from temlib.widgets.painter import LabelPainter
+from temlib.widgets.reviewer import ParticleReviewer
 
 __all__ = [
     "LabelPainter",
+    "ParticleReviewer",
     "explore_dose_and_defocus",
     "explore_features",
     "explore_iou",

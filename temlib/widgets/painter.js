@@ -1,10 +1,9 @@
 // The front end of temlib.LabelPainter: shows a micrograph, draws strokes as they are painted, and sends their
-// coordinates to Python, which answers with the label. Nothing is loaded from elsewhere, nothing has to be built.
+// coordinates to Python, which answers with the label. stage.js comes before it; nothing has to be built.
 //
 // From Python, as traits:   _image, _marks, _label (png files), _state (see painter.py), _colours, _brush (strokes.py).
 // To Python, as messages:   {do: "stroke" | "undo" | "redo" | "learn" | "correct" | "accept" | "withdraw" | "go" |
 //                            "scale bar", ...}, each with a serial number that comes back in _state.answered.
-// A point is (x, y) in pixels of the micrograph; the centre of its first pixel is (0.5, 0.5), as in strokes.py.
 
 const VALUES = { particle: 2, background: 1, erase: 0 }; // in a scribble image
 
@@ -33,8 +32,7 @@ const CONTROLS = `
     <svg><polyline fill="none" stroke-linecap="round"/><g></g><circle fill="none"/></svg></div>
 </div>
 <div class="row">
-  <label class="group">Contrast <input type="range" class="contrast" min="0.3" max="4" step="0.05" value="1"></label>
-  <label class="group">Brightness <input type="range" class="brightness" min="0.3" max="2.5" step="0.05" value="1"></label>
+  ${LOOKS}
   <label class="group" title="O hides and shows">Label <input type="range" class="opacity" min="0" max="1" step="0.05"
     value="0.8"></label>
   <button data-do="fit" title="see all of it (F)">Fit</button>
@@ -63,17 +61,13 @@ function render({ model, el }) {
   el.append(root);
   const find = (selector) => root.querySelector(selector);
   const all = (selector) => [...root.querySelectorAll(selector)];
-  const stage = find(".stage");
-  const layers = find(".layers");
-  const [picture, label, marks] = ["picture", "label", "marks"].map((name) => find(`canvas.${name}`));
+  const scene = makeStage(root, placed);
+  const { stage, picture, view, fit, pointOf } = scene;
+  const [label, marks] = ["label", "marks"].map((name) => find(`canvas.${name}`));
   const [path, ends, cursor] = ["polyline", "g", "circle"].map((name) => find(`svg ${name}`));
-  const colours = Object.fromEntries(
-    Object.entries(model.get("_colours")).map(([name, hex]) => [name, [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))]),
-  );
+  const colours = colouredBy(model);
 
-  const view = { x: 0, y: 0, scale: 1 }; // where the picture lies on the stage
-  const id = Math.random().toString(36).slice(2);
-  let serial = 0; // of the last message
+  const line = makeLine(model, root);
   let tool = "brush";
   let kind = "particle";
   const brush = model.get("_brush"); // px: size at first, largest, thinnest
@@ -81,36 +75,14 @@ function render({ model, el }) {
   let values = new Uint8Array(0); // the strokes drawn, as marks in Python
   let pixels = null; // the same as colours
   let stroke = null; // points so far
-  let grip = null; // where the picture was taken hold of
   let bar = []; // ends of the scale bar
   let space = false;
   let shown = null; // the bytes of the picture on the stage
   const state = () => model.get("_state");
 
-  // ---- to Python
-
-  function send(message) {
-    serial += 1;
-    model.send({ ...message, view: id, serial });
-    setTimeout(showBusy, 250);
-  }
-
-  function showBusy() {
-    const [of, last] = state().answered;
-    find(".busy").hidden = serial === 0 || (of === id && last >= serial);
-  }
-
   // ---- from Python
 
-  let queued = false;
-  function changed() {
-    if (queued) return; // several traits change at once
-    queued = true;
-    queueMicrotask(() => {
-      queued = false;
-      refresh();
-    });
-  }
+  const changed = onceFor(refresh);
 
   async function refresh() {
     const now = state();
@@ -131,26 +103,13 @@ function render({ model, el }) {
       [stroke, bar] = [null, []];
       fit();
     }
-    const [of, last] = now.answered;
-    if ((of !== id || last >= serial || grey) && !stroke) {
+    if ((!line.fromHere() || line.upToDate() || grey) && !stroke) {
       // else strokes are on the way that this answer does not know
       values = drawn.values();
       colourMarks(0, 0, width, height);
     }
     drawLabel(found.values(), width, height, colours[now.mode]);
     showState(now);
-  }
-
-  async function decode(view) {
-    const bitmap = await createImageBitmap(new Blob([view], { type: "image/png" }), { colorSpaceConversion: "none" });
-    const values = () => {
-      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-      const context = canvas.getContext("2d");
-      context.drawImage(bitmap, 0, 0);
-      const rgba = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
-      return Uint8Array.from({ length: rgba.length / 4 }, (_, i) => rgba[4 * i]);
-    };
-    return { bitmap, values };
   }
 
   function drawLabel(mask, width, height, [r, g, b]) {
@@ -184,7 +143,7 @@ function render({ model, el }) {
     find(".message").classList.toggle("wrong", now.message !== "");
     find(".saved").textContent = `Saved in ${now.folder}.`;
     stage.dataset.answered = now.answered[1];
-    showBusy();
+    line.showBusy();
   }
 
   function hint(now) {
@@ -232,41 +191,14 @@ function render({ model, el }) {
     const points = tool === "line" ? [stroke[0], stroke[stroke.length - 1]] : stroke;
     stroke = null;
     path.setAttribute("points", "");
-    send({ do: "stroke", kind, size, points });
+    line.send({ do: "stroke", kind, size, points });
   }
 
   // ---- the stage
 
-  function place() {
-    layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
-    layers.classList.toggle("small", view.scale < 1);
+  function placed() {
     for (const line of ends.children) line.setAttribute("stroke-width", 2 / view.scale);
     cursor.setAttribute("stroke-width", 1.5 / view.scale);
-  }
-
-  function fit() {
-    const { clientWidth, clientHeight } = stage;
-    view.scale = Math.min(clientWidth / picture.width, clientHeight / picture.height) || 1;
-    view.x = (clientWidth - picture.width * view.scale) / 2;
-    view.y = (clientHeight - picture.height * view.scale) / 2;
-    place();
-  }
-
-  function zoom(factor, x, y) {
-    const scale = Math.min(Math.max(view.scale * factor, 0.05), 40);
-    view.x = x - ((x - view.x) * scale) / view.scale;
-    view.y = y - ((y - view.y) * scale) / view.scale;
-    view.scale = scale;
-    place();
-  }
-
-  function pointOf(event) {
-    const box = stage.getBoundingClientRect();
-    const round = (value) => Math.round(value * 100) / 100;
-    return [
-      round((event.clientX - box.left - view.x) / view.scale),
-      round((event.clientY - box.top - view.y) / view.scale),
-    ];
   }
 
   function showCursor([x, y]) {
@@ -299,7 +231,7 @@ function render({ model, el }) {
     stage.focus({ preventScroll: true });
     const point = pointOf(event);
     if (event.button === 1 || tool === "pan" || space) {
-      grip = [event.clientX - view.x, event.clientY - view.y];
+      scene.take(event);
     } else if (event.button !== 0) {
       return;
     } else if (tool === "scale bar") {
@@ -316,10 +248,8 @@ function render({ model, el }) {
   stage.addEventListener("pointermove", (event) => {
     const point = pointOf(event);
     showCursor(point);
-    if (grip) {
-      [view.x, view.y] = [event.clientX - grip[0], event.clientY - grip[1]];
-      place();
-    } else if (stroke && tool === "line") {
+    if (scene.held()) scene.move(event);
+    else if (stroke && tool === "line") {
       stroke.push(point);
       path.setAttribute("points", [stroke[0], point].join(" "));
       path.setAttribute("stroke-width", size);
@@ -334,22 +264,12 @@ function render({ model, el }) {
   });
 
   const letGo = () => {
-    grip = null;
+    scene.letGo();
     if (stroke) finish();
   };
   stage.addEventListener("pointerup", letGo);
   stage.addEventListener("pointercancel", letGo);
   stage.addEventListener("pointerleave", () => (cursor.style.display = "none"));
-  stage.addEventListener(
-    "wheel",
-    (event) => {
-      if (!root.contains(document.activeElement) && !event.ctrlKey) return; // the page scrolls until one paints
-      event.preventDefault();
-      const box = stage.getBoundingClientRect();
-      zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
-    },
-    { passive: false },
-  );
 
   // ---- buttons, sliders and keys
 
@@ -372,22 +292,22 @@ function render({ model, el }) {
   }
 
   function look() {
-    picture.style.filter = `contrast(${find(".contrast").value}) brightness(${find(".brightness").value})`;
+    scene.look();
     label.style.opacity = find(".opacity").value;
   }
 
   const actions = {
-    undo: () => send({ do: "undo" }),
-    redo: () => send({ do: "redo" }),
-    learn: () => send({ do: "learn" }),
-    correct: () => send({ do: "correct" }),
-    accept: () => send({ do: state().accepted ? "withdraw" : "accept" }),
-    previous: () => send({ do: "go", step: -1 }),
-    next: () => send({ do: "go", step: 1 }),
+    undo: () => line.send({ do: "undo" }),
+    redo: () => line.send({ do: "redo" }),
+    learn: () => line.send({ do: "learn" }),
+    correct: () => line.send({ do: "correct" }),
+    accept: () => line.send({ do: state().accepted ? "withdraw" : "accept" }),
+    previous: () => line.send({ do: "go", step: -1 }),
+    next: () => line.send({ do: "go", step: 1 }),
     fit,
     scale() {
       const length = Number(find(".ask input").value) * Number(find(".ask select").value);
-      send({ do: "scale bar", points: bar, length_nm: length });
+      line.send({ do: "scale bar", points: bar, length_nm: length });
       choose("tool", "brush");
     },
   };
@@ -406,26 +326,17 @@ function render({ model, el }) {
     Z: actions.redo,
     o: () => (label.hidden = !label.hidden),
     f: fit,
-    m: () => send({ do: state().mode === "learn" ? "correct" : "learn" }),
+    m: () => line.send({ do: state().mode === "learn" ? "correct" : "learn" }),
     a: actions.accept,
     ArrowLeft: actions.previous,
     ArrowRight: actions.next,
   };
 
-  root.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input[type=number], select") || (event.target.matches("input") && event.key.startsWith("Arrow"));
-    if (typing) {
-      if (event.key === "Enter" && bar.length === 2) actions.scale();
-      return;
-    }
-    if (event.key === " ") space = true;
-    else if (event.altKey || ((event.ctrlKey || event.metaKey) && !"zyZ".includes(event.key)) || !keys[event.key]) return;
-    else keys[event.key]();
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  root.addEventListener("keyup", (event) => {
-    if (event.key === " ") space = false;
+  listenToKeys(root, keys, (down) => (space = down), (event) => {
+    const { target, key } = event;
+    const typing = target.matches("input[type=number], select") || (target.matches("input") && key.startsWith("Arrow"));
+    if (typing && key === "Enter" && bar.length === 2) actions.scale();
+    return typing;
   });
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -437,7 +348,7 @@ function render({ model, el }) {
     stage.focus({ preventScroll: true });
   });
   find(".size").addEventListener("input", (event) => setSize(event.target.value ** 2 * brush.largest));
-  for (const name of ["contrast", "brightness", "opacity"]) find(`.${name}`).addEventListener("input", look);
+  find(".opacity").addEventListener("input", look);
 
   for (const button of all("button[data-kind]")) {
     const swatch = button.querySelector(".swatch");
@@ -445,15 +356,13 @@ function render({ model, el }) {
   }
   const traits = ["_image", "_marks", "_label", "_state"].map((name) => `change:${name}`);
   for (const trait of traits) model.on(trait, changed);
-  const watcher = new ResizeObserver(fit); // the stage has no width until it is in the page
-  watcher.observe(stage);
   choose("tool", "brush");
   setSize(size);
   look();
   refresh();
 
   return () => {
-    watcher.disconnect();
+    scene.stop();
     for (const trait of traits) model.off(trait, changed);
   };
 }

@@ -23,16 +23,15 @@ import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
-from PIL import Image
 
 from temlib.drawing import show_micrographs
 from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
-from temlib.files.micrographs import as_array, load_micrograph, pixel_size_of
-from temlib.jobs.inputs import files_in, names_of
+from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.palette import COLOURS
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.explorers import someone_can_move_sliders
+from temlib.widgets.front_end import front_end, png_of, sources_of
 from temlib.widgets.painting import FILES, Painting
 from temlib.widgets.strokes import BRUSH, Stroke
 
@@ -86,7 +85,7 @@ class LabelPainter(anywidget.AnyWidget):
     >>> segmenter = segmenter.adapt(painter.images, painter.masks)  # doctest: +SKIP
     """
 
-    _esm = Path(__file__).with_name("painter.js")
+    _esm = front_end("painter.js")
     _css = Path(__file__).with_name("painter.css")
     _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
     _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
@@ -107,7 +106,7 @@ class LabelPainter(anywidget.AnyWidget):
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
-        self._sources = _sources(micrographs)
+        self._sources = sources_of(micrographs)
         self._names = list(self._sources)
         if masks is not None and len(masks) != len(self._names):
             raise ValueError(f"{len(masks)} masks for {len(self._names)} micrographs; pass one for each, or none")
@@ -341,7 +340,7 @@ class LabelPainter(anywidget.AnyWidget):
             painting.forget_classified()
         grey = np.rint((normalise(painting.image) + 1) * 127.5).astype(np.uint8)
         with self.hold_sync():
-            self._image = _png(grey)
+            self._image = png_of(grey)
             self._show_label()
 
     def _show_label(self, message: str = "") -> None:
@@ -350,7 +349,7 @@ class LabelPainter(anywidget.AnyWidget):
         height, width = painting.shape
         size = pixel_size_of(painting.image)
         with self.hold_sync():
-            self._marks, self._label = _png(painting.marks), _png(label.astype(np.uint8))
+            self._marks, self._label = png_of(painting.marks), png_of(label.astype(np.uint8))
             self._state = {
                 "name": painting.name,
                 "index": self._index,
@@ -370,26 +369,3 @@ class LabelPainter(anywidget.AnyWidget):
                 "message": message,
                 "answered": self._answered,
             }
-
-
-def _sources(micrographs: Any) -> dict[str, Any]:
-    """Name each micrograph: files after their stems, others after their titles."""
-    single = isinstance(micrographs, str | os.PathLike | np.ndarray) or hasattr(micrographs, "axes_manager")
-    given = [micrographs] if single else list(micrographs)
-    if given and all(isinstance(each, str | os.PathLike) for each in given):
-        return dict(names_of(files_in([Path(each) for each in given])))
-    if not given:
-        raise MicrographError("there is nothing to paint on; pass micrographs, files or a folder")
-    sources: dict[str, Any] = {}
-    for number, each in enumerate(given, start=1):
-        as_array(each)
-        title = each.metadata.get_item("General.title", "") if hasattr(each, "metadata") else ""
-        name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in title).strip(". ") or f"micrograph_{number}"
-        sources[name if name not in sources else f"{name}_{number}"] = each
-    return sources
-
-
-def _png(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

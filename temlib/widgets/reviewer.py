@@ -1,0 +1,477 @@
+"""The reviewer: look at every particle in a notebook before it counts.
+
+The micrograph with every outline, coloured by what becomes of it, lies beside the size distribution and the filters; a
+click takes a particle out or back, lines split, strokes merge, paint adds. The front end shares the painter's stage
+(``stage.js``); what is done travels to Python, which does it, saves it, and sends back what becomes of each particle.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import matplotlib.pyplot as plt
+import numpy as np
+import traitlets
+from matplotlib.collections import LineCollection
+
+from temlib.drawing import show_micrograph
+from temlib.errors import MicrographError, TemlibError, one_line
+from temlib.files.grey_levels import normalise
+from temlib.files.labels.label_files import outlines
+from temlib.files.micrographs import load_micrograph, pixel_size_of, with_axes_of
+from temlib.palette import COLOURS
+from temlib.particles.review import FATES, Review, filter_columns
+from temlib.particles.size_distribution import SizeDistribution, size_distribution
+from temlib.pixel_classifier import PARTICLE
+from temlib.widgets.explorers import someone_can_move_sliders
+from temlib.widgets.front_end import front_end, png_of, sources_of
+from temlib.widgets.reviewing import Reviewed, found_by
+from temlib.widgets.strokes import BRUSH, Stroke, rasterise
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["ParticleReviewer"]
+
+_COLOURS = {
+    "counted": COLOURS["found"],
+    "cut": COLOURS["cut by the frame"],
+    "filtered": COLOURS["filtered out"],
+    "out": COLOURS["left out"],
+    "tool": COLOURS["mark"],
+}
+_QUICK = 200  # samples drawn for the interval while somebody waits
+_MOST_BINS = 40
+
+
+class ParticleReviewer(anywidget.AnyWidget):
+    """Look at every particle of micrographs, in a notebook: take out, bring back, split, merge, add, filter.
+
+    Each change is saved at once; the same micrographs and folder bring all decisions back, also where a segmenter that
+    was adapted meanwhile finds other pixels: particles are known by overlap then.
+    :func:`temlib.apply_review` does the same in a script, ``temlib segment --review FOLDER`` for a folder.
+
+    Parameters
+    ----------
+    micrographs : signal, array, path, or sequence of them
+        Micrographs of shape (height, width), files, or a folder of files.
+    folder : path
+        Where decisions go, as ``NAME_review.json``.
+    segmenter : Segmenter or callable, optional
+        Finds the particles; by default the one that temlib brings. Not needed where ``particles`` are given.
+    particles : sequence of Found, signals or int arrays, optional
+        Labels of the particles, one array of shape (height, width) for each micrograph, or one for the only one.
+
+    Raises
+    ------
+    MicrographError
+        When no micrograph can be read, there are no particles or none of its shape, or files in the folder belong to
+        others.
+    ValueError
+        When there are not as many particles as micrographs.
+
+    Examples
+    --------
+    >>> reviewer = temlib.ParticleReviewer("my micrographs/", folder="reviewed")  # doctest: +SKIP
+    >>> reviewer  # doctest: +SKIP
+    >>> reviewer.distribution.median  # doctest: +SKIP
+    >>> segmenter = segmenter.adapt(reviewer.images, reviewer.particles)  # doctest: +SKIP
+    """
+
+    _esm = front_end("reviewer.js")
+    _css = "\n".join(
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css")
+    )
+    _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
+    _labels = traitlets.Bytes().tag(sync=True)  # png: numbers of particles, 24 bits in red, green and blue
+    _rows = traitlets.Dict().tag(sync=True)  # what is measured of each
+    _state = traitlets.Dict().tag(sync=True)  # what becomes of each
+    _colours = traitlets.Dict(_COLOURS).tag(sync=True)
+    _brush = traitlets.Dict(BRUSH).tag(sync=True)
+
+    def __init__(
+        self,
+        micrographs: Any,
+        folder: str | os.PathLike = "reviewed",
+        segmenter: Any = None,
+        particles: Any = None,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self._sources = sources_of(micrographs)
+        self._names = list(self._sources)
+        self._segmenter, self._given = segmenter, None if particles is None else _one_each(particles, len(self._names))
+        self._reviewed: dict[int, Reviewed] = {}
+        self._answered: list[Any] = ["", 0]
+        self._shown: tuple[Any, ...] = ()
+        self._index = self._first()
+        self._show_image()
+        self.on_msg(lambda _, message, __: self._receive(message))
+
+    # ---- what comes of it
+
+    @property
+    def review(self) -> Review:
+        """The review of the micrograph that is shown."""
+        return self._open(self._index).review
+
+    @property
+    def reviews(self) -> dict[str, Review]:
+        """The review of each micrograph by its name; those not looked at yet are segmented now."""
+        return {reviewed.name: reviewed.review for reviewed in self._all()}
+
+    @property
+    def images(self) -> list[Any]:
+        """The micrographs, as signals."""
+        return [reviewed.image for reviewed in self._all()]
+
+    @property
+    def particles(self) -> list[Any]:
+        """Labels of the particles that are left, int32 signals in the order of :attr:`images`.
+
+        Those that the frame cuts are among them; those that were taken out or filtered out are background.
+        """
+        return [with_axes_of(each.image, each.review.kept, each.name) for each in self._all()]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All particles of all micrographs, a row each (:attr:`temlib.particles.review.Review.table`).
+
+        ``micrograph`` is its name, ``left_out`` whether it does not count, ``why`` for which reason.
+        """
+        import pandas as pd
+
+        tables = [each.review.table.assign(micrograph=each.name) for each in self._all()]
+        return pd.concat(tables, ignore_index=True)
+
+    @property
+    def distribution(self) -> SizeDistribution | None:
+        """Of what counts in all micrographs together; None where that is fewer than two particles.
+
+        Raises
+        ------
+        TemlibError
+            When pixel sizes are known of some micrographs only: sizes in nm and in px are no population.
+        """
+        import pandas as pd
+
+        units = {pixel_size_of(each.image) is None for each in self._all()}
+        if len(units) > 1:
+            raise TemlibError(
+                "some micrographs have no pixel size, and nm and px are no population; ask for each, "
+                "reviewer.reviews[NAME].distribution"
+            )
+        rows = []
+        for each in self._all():
+            table = each.review.table
+            rows.append(table[~table["left_out"] | (table["why"] == FATES[1])].assign(micrograph=each.name))
+        table = pd.concat(rows, ignore_index=True)
+        return size_distribution(table) if (~table["touches_edge"].astype(bool)).sum() > 1 else None
+
+    # ---- what can be done
+
+    def show(self, index: int) -> None:
+        """Turn to a micrograph, counted from 0."""
+        self._open(index)
+        self._index = index
+        self._show_image()
+
+    def take_out(self, particles: Sequence[int]) -> None:
+        """Let particles of the micrograph that is shown count no more."""
+        self._change(lambda review: review.take_out(particles))
+
+    def take_back(self, particles: Sequence[int]) -> None:
+        """Let particles count again that were taken out; others, that a filter leaves out, whatever it says."""
+        self._change(lambda review: review.take_back(particles))
+
+    def remove(self, particles: Sequence[int]) -> None:
+        """Let particles be background."""
+        self._change(lambda review: review.remove(particles))
+
+    def split(self, points: Any) -> None:
+        """Part the particles that a line (x, y) [px] goes across."""
+        self._change(lambda review: review.split(points))
+
+    def merge(self, particles: Sequence[int]) -> None:
+        """Make particles one."""
+        self._change(lambda review: review.merge(particles))
+
+    def add(self, points: Any, size: float = BRUSH["size"]) -> None:
+        """Add a particle: what a brush of this diameter [px] covers on its way (x, y) [px]."""
+        stroke = Stroke.checked("particle", size, points)
+        self._change(lambda review: review.add(rasterise([stroke], review.labels.shape) == PARTICLE))
+
+    def add_seen(self, x: float, y: float) -> None:
+        """Add what the network saw at a point [px], too faintly to be a particle."""
+        reviewed = self._open(self._index)
+        self._change(lambda review: review.add(reviewed.seen_at(x, y)))
+
+    def filter(self, column: str, low: float | None = None, high: float | None = None) -> None:
+        """Let only particles count whose number in a column of the table lies between two bounds; None is no bound."""
+        self._change(lambda review: review.filter(column, low, high))
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self._change(Review.undo)
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self._change(Review.redo)
+
+    def reload(self) -> None:
+        """Take up what lies in the file of the micrograph that is shown, what another reviewer wrote as well."""
+        self._open(self._index).take_up()
+        self._show()
+
+    def save(self, overwrite: bool = False) -> None:
+        """Save the decisions about the micrograph that is shown, which each change does anyway.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Replace also what another reviewer has written since it was read.
+        """
+        self._open(self._index).save(overwrite)
+        self._show()
+
+    def figure(self) -> Figure:
+        """Draw the micrograph that is shown with what becomes of each particle, as a picture that needs no kernel."""
+        reviewed = self._open(self._index)
+        review, distribution = reviewed.review, reviewed.review.distribution
+        figure, (left, right) = plt.subplots(
+            1, 2, figsize=(8.2, 4.4), width_ratios=(1.5, 1), layout="constrained", dpi=110
+        )
+        show_micrograph(left, reviewed.image, reviewed.name)
+        fates = review.fates
+        table = review.measured.set_index("particle")
+        for fate, (words, colour) in enumerate(zip(FATES, list(_COLOURS.values())[:4], strict=True)):
+            chosen = [number for number, each in fates.items() if each == fate]
+            rings = [
+                ring[:, ::-1] - 0.5 for ring in outlines(np.where(np.isin(review.labels, chosen), review.labels, 0))
+            ]
+            left.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, label=f"{len(chosen)} {words}"))
+            if fate > 1 and chosen:
+                places = table.loc[chosen, ["centroid_x_px", "centroid_y_px"]].to_numpy().T
+                left.scatter(*places, s=14, c=colour, marker="x" if fate == 3 else "_", linewidths=0.9)
+        left.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, frameon=False, fontsize=7)
+        _draw_sizes(right, distribution)
+        return figure
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Show the reviewer where somebody can use it, and a picture in a notebook that runs by itself."""
+        if someone_can_move_sliders():
+            return super()._repr_mimebundle_(**options)
+        picture, figure = io.BytesIO(), self.figure()
+        figure.savefig(picture, format="png")
+        plt.close(figure)
+        counts = self.review.counts()
+        text = f"ParticleReviewer: {self._names[self._index]}, {counts['counted']} counted of {counts['found']} found"
+        return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
+
+    # ---- to and from the front end
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        """Do what the front end asks for; what cannot be done is said under the picture."""
+        self._answered = [message.get("view", ""), message.get("serial", 0)]
+        try:
+            self._do(message)
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            self._show(one_line(error, 500))
+
+    def _do(self, message: dict[str, Any]) -> None:
+        wish = message["do"]
+        if wish in ("undo", "redo"):
+            getattr(self, wish)()
+        elif wish in ("remove", "merge"):
+            getattr(self, wish)(message["particles"])
+        elif wish == "turn":
+            self._turn(message["particles"])
+        elif wish == "lasso":
+            self._turn(self.review.within(message["points"]))
+        elif wish == "split":
+            self.split(message["points"])
+        elif wish == "add":
+            self.add(message["points"], message["size"])
+        elif wish == "add seen":
+            self.add_seen(*message["point"])
+        elif wish == "filter":
+            low, high = message["bounds"]
+            drag = (message["column"], message["drag"])
+            self._change(lambda review: review.filter(message["column"], low, high), drag)
+        elif wish == "go":
+            self.show((self._index + int(message["step"])) % len(self._names))
+        else:
+            raise ValueError(f"{wish!r} is nothing that the reviewer does")
+
+    def _turn(self, particles: Sequence[int]) -> None:
+        """Take particles out, or back where all of them are out."""
+        fates = self.review.fates
+        counting = [number for number in particles if fates.get(number, 0) < 2]
+        if counting:
+            self.take_out(counting)
+        else:
+            self.take_back(particles)
+
+    def _change(self, do: Any, going_on: Any = None) -> None:
+        try:
+            self._open(self._index).do(do, going_on)
+        finally:
+            self._show()
+
+    def _first(self) -> int:
+        """Open the first micrograph that can be."""
+        flaws = []
+        for index in range(len(self._names)):
+            try:
+                self._open(index)
+            except MicrographError as error:
+                flaws.append(error)
+                continue
+            return index
+        raise flaws[0]
+
+    def _open(self, index: int) -> Reviewed:
+        if index not in self._reviewed:
+            name = self._names[index]
+            source = self._sources[name]
+            image = load_micrograph(source) if isinstance(source, Path) else source
+            given = None if self._given is None else self._given[index]
+            if given is None and self._segmenter is None:
+                from temlib.network.segmenter import load_segmenter
+
+                self._segmenter = load_segmenter()
+            with warnings.catch_warnings():  # of a doubtful mask, which is looked at now
+                warnings.simplefilter("ignore")
+                self._reviewed[index] = Reviewed(image, name, self.folder, found_by(self._segmenter, given))
+        return self._reviewed[index]
+
+    def _all(self) -> list[Reviewed]:
+        """Open all micrographs; those that cannot be are passed over with a warning."""
+        opened = []
+        for index, name in enumerate(self._names):
+            try:
+                opened.append(self._open(index))
+            except MicrographError as error:
+                warnings.warn(f"{name} is passed over: {one_line(error)}", stacklevel=3)
+        return opened
+
+    def _show_image(self) -> None:
+        image = self._open(self._index).image
+        with self.hold_sync():
+            self._image = png_of(np.rint((normalise(image) + 1) * 127.5).astype(np.uint8))
+            self._show()
+
+    def _show(self, message: str = "") -> None:
+        reviewed = self._open(self._index)
+        review = reviewed.review
+        shown = (self._index, id(review), review.measured)
+        with self.hold_sync():
+            if len(self._shown) != 3 or shown[:2] != self._shown[:2] or shown[2] is not self._shown[2]:
+                self._shown = shown
+                numbers = review.labels
+                self._labels = png_of(np.stack([numbers >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8))
+                self._rows = _rows_of(review)
+            self._state = self._state_of(reviewed, message or reviewed.message)
+
+    def _state_of(self, reviewed: Reviewed, message: str) -> dict[str, Any]:
+        review = reviewed.review
+        height, width = review.labels.shape
+        table = review.table
+        return {
+            "name": reviewed.name,
+            "index": self._index,
+            "count": len(self._names),
+            "height": height,
+            "width": width,
+            "fates": list(review.fates.values()),
+            "why": table["why"].tolist(),
+            "by_hand": table["by_hand"].tolist(),
+            "filters": {column: list(bounds) for column, bounds in review.filters.items()},
+            "counts": review.counts(),
+            "sizes": _sizes_of(review),
+            "n_edits": len(review.edits),
+            "n_undone": len(review.undone),
+            "sees": reviewed.probability is not None,
+            "folder": str(self.folder),
+            "message": message,
+            "answered": self._answered,
+        }
+
+
+def _one_each(particles: Any, count: int) -> list[Any]:
+    """Give the particles of each micrograph."""
+    single = isinstance(particles, np.ndarray) and particles.ndim == 2
+    single |= hasattr(particles, "axes_manager") or hasattr(particles, "labels")
+    given = [particles] if single else list(particles)
+    if len(given) != count:
+        raise ValueError(f"particles of {len(given)} micrographs for {count}; pass one array of labels for each")
+    return given
+
+
+def _rows_of(review: Review) -> dict[str, Any]:
+    """Give what is measured of each particle, as JSON can hold it."""
+    table = review.measured
+    chosen = dict.fromkeys((*filter_columns(table, most_used=True), *review.filters))
+    columns = [column for column in chosen if column in table and not table[column].isna().all()]
+    return {
+        "numbers": table["particle"].tolist(),
+        "x": (table["centroid_x_px"] + 0.5).round(1).tolist(),
+        "y": (table["centroid_y_px"] + 0.5).round(1).tolist(),
+        "columns": {column: _plain(table[column].to_numpy(float)) for column in columns},
+    }
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Give numbers of six digits; None where there is none."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _sizes_of(review: Review) -> dict[str, Any] | None:
+    """Give what is drawn of the size distribution; None where there is none."""
+    found = review.distribution_with(n_bootstrap=_QUICK)
+    if found is None:
+        return None
+    edges = _edges(found)
+    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
+    words, unit = found.column.rsplit("_", 1)
+    median = found.median
+    return {
+        "what": words.replace("_", " "),
+        "unit": unit,
+        "edges": _plain(edges),
+        "counts": _plain(counts),
+        "n": found.n,
+        "median": _plain(np.array([median.value, median.low, median.high])),
+        "mean": _plain(np.array([found.mean.value]))[0],
+        "confidence": found.confidence,
+    }
+
+
+def _edges(found: SizeDistribution) -> np.ndarray:
+    bins = min(max(len(np.histogram_bin_edges(found.sizes, "auto")) - 1, 5), _MOST_BINS)
+    return np.histogram_bin_edges(found.sizes, bins)
+
+
+def _draw_sizes(axes: Any, found: SizeDistribution | None) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=7)
+    axes.set_ylabel("particles", fontsize=8)
+    if found is None:
+        axes.set_title("fewer than two particles count", fontsize=8)
+        return
+    edges = _edges(found)
+    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
+    axes.stairs(counts, edges, fill=True, color=COLOURS["found"])
+    median, unit = found.median, found.column.rsplit("_", 1)[1]
+    interval = f" ({median.low:.3g} to {median.high:.3g})" if np.isfinite(median.low) else ""
+    axes.axvline(median.value, color="0.2", linestyle="--", linewidth=1)
+    axes.set_title(f"{found.n} counted, median {median.value:.3g}{interval} {unit}", fontsize=8)
+    axes.set_xlabel(f"{found.column.rsplit('_', 1)[0].replace('_', ' ')} [{unit}]", fontsize=8)

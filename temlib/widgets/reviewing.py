@@ -1,0 +1,167 @@
+"""A review of one micrograph with its file: decisions are saved after each change, and taken up again.
+
+``NAME_review.json`` in the reviewer's folder, written whole or not at all. Where another reviewer has written it since
+it was read, nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.measure import label
+
+from temlib.errors import MicrographError, OutputError, one_line
+from temlib.files.json_files import parse_json
+from temlib.files.micrographs import as_array, micrograph
+from temlib.jobs.records import Watched, alone
+from temlib.particles.placing import Found
+from temlib.particles.review import LARGEST_FILE, REVIEW, Review
+
+__all__ = ["Reviewed", "found_by"]
+
+_PATIENCE = 5  # s, with another reviewer that is just writing
+_SHARE = 0.5  # of the probability where one clicks: what hangs together above it becomes a particle
+_FAINTEST, _LARGEST_SHARE = 0.02, 0.2  # of the probability there; of the micrograph
+
+
+class Reviewed:
+    """One micrograph, what a person decided about its particles, and the file of it.
+
+    Parameters
+    ----------
+    image : signal or array of shape (height, width)
+        The micrograph.
+    name : str
+        What its file is called.
+    folder : path
+        Where it lies.
+    found : callable
+        Gives the particles of a micrograph, and the probability of *particle* or None; see :func:`found_by`.
+
+    Attributes
+    ----------
+    review : Review
+        What was found and decided.
+    message : str
+        What is to be said of the decisions that were taken up.
+
+    Raises
+    ------
+    MicrographError
+        When there are no particles, or the file is damaged or of another micrograph.
+    """
+
+    def __init__(self, image: Any, name: str, folder: Path, found: Callable[[Any], tuple[Any, Any]]) -> None:
+        self.image = image if hasattr(image, "axes_manager") else micrograph(as_array(image), title=name)
+        self.name, self.path = name, Path(folder) / f"{name}{REVIEW}"
+        self._found, self.probability = found(self.image)
+        self._last: Any = None
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Take up what lies in the file, also what another reviewer wrote."""
+        self.review = Review(self._found, self.image, name=self.name, probability=self.probability)
+        self._file, self.message, self._last = Watched(self.path), "", None
+        if self._file.data is None:
+            return
+        try:
+            self.review.replay(parse_json(self._file.data, LARGEST_FILE))
+            self.review.counts()
+        except MicrographError as error:
+            raise MicrographError(f"{self.path}: {one_line(error)}; name another folder") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise MicrographError(f"{self.path}: cannot be taken up again ({one_line(error)}); move it away") from error
+        if self.review.matched or self.review.lost:
+            known = f"{self.review.matched} of {self.review.matched + self.review.lost}"
+            self.message = f"Particles were found anew: decisions about {known} are known by overlap."
+
+    def do(self, do: Callable[[Review], Any], going_on: Any = None) -> None:
+        """Do something to the review, and save.
+
+        Parameters
+        ----------
+        do : callable
+            Takes the review.
+        going_on : anything, optional
+            What is done with the same one right after replaces it: a slider that is being dragged is one edit.
+        """
+        if going_on is not None and going_on == self._last and self.review.edits:
+            self.review.undo()
+        self._last = None
+        do(self.review)
+        self._last = going_on
+        self.save()
+
+    def save(self, overwrite: bool = False) -> None:
+        """Write the decisions.
+
+        Raises
+        ------
+        OutputError
+            When another reviewer has written them since they were read, and ``overwrite`` is false.
+        """
+        with alone(self.path.parent, self.name, _PATIENCE):
+            if self._file.changed() and not overwrite:
+                raise OutputError(
+                    f"{self.path}: has changed since it was read, as by another reviewer; nothing was written: "
+                    "reviewer.reload() takes up what is there, reviewer.save(overwrite=True) replaces it"
+                )
+            self._file.write(json.dumps(self.review.record(), allow_nan=False) + "\n")
+
+    def seen_at(self, x: float, y: float) -> np.ndarray:
+        """Give what the network saw around a point [px], however faintly: a bool array of shape (height, width).
+
+        That is what hangs together with it above half of its probability.
+
+        Raises
+        ------
+        ValueError
+            When nothing is known of what the network saw, or it saw nothing there.
+        """
+        if self.probability is None:
+            raise ValueError("nothing is known of what the network saw there; paint the particle")
+        return self.seen_in(self.probability, self.review.labels, x, y)
+
+    @staticmethod
+    def seen_in(probability: np.ndarray, labels: np.ndarray, x: float, y: float) -> np.ndarray:
+        """Give the same of a probability, where there are no particles yet."""
+        row, column = int(np.floor(y)), int(np.floor(x))
+        inside = 0 <= row < probability.shape[0] and 0 <= column < probability.shape[1]
+        peak = float(probability[row, column]) if inside else 0.0
+        if peak < _FAINTEST:
+            raise ValueError("the network saw nothing there; paint the particle")
+        pieces = label((probability >= _SHARE * peak) & (labels == 0), connectivity=1)
+        seen = pieces == pieces[row, column]
+        if not pieces[row, column] or np.count_nonzero(seen) > _LARGEST_SHARE * seen.size:
+            raise ValueError("what the network saw there has no outline; paint the particle")
+        return seen
+
+
+def found_by(segmenter: Any, given: Any = None) -> Callable[[Any], tuple[Any, Any]]:
+    """Give a function that finds the particles of a micrograph, and the probability of *particle* where it is known.
+
+    Parameters
+    ----------
+    segmenter : Segmenter or callable
+        One with ``find`` is asked for particles and how sure it is of each; of others, a mask's connected parts are
+        particles, whole numbers are labels.
+    given : Found, signal or int array, optional
+        Particles, in place of a segmenter's.
+    """
+
+    def find(image: Any) -> tuple[Any, Any]:
+        if given is not None:
+            return given, None
+        if hasattr(segmenter, "find"):
+            found = segmenter.find(image)
+            found, maps = found if isinstance(found, tuple) else (found, segmenter.maps(image))
+            return found, np.clip(maps[..., 0], 0, 1)
+        said = segmenter(image)
+        array = said.labels if isinstance(said, Found) else as_array(said)
+        return (label(array, connectivity=1) if array.dtype.kind in "bf" else said), None
+
+    return find

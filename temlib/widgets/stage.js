@@ -1,0 +1,156 @@
+// What temlib's painter and reviewer share: a micrograph on a stage to zoom and move, messages with serial numbers,
+// pictures sent as png, keys. Python puts this file before each of theirs: nothing is loaded from elsewhere.
+// A point is (x, y) in pixels of the micrograph; the centre of its first pixel is (0.5, 0.5).
+
+const LOOKS = `
+  <label class="group">Contrast <input type="range" class="contrast" min="0.3" max="4" step="0.05" value="1"></label>
+  <label class="group">Brightness <input type="range" class="brightness" min="0.3" max="2.5" step="0.05" value="1"></label>`;
+
+function colouredBy(model) {
+  const bytes = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  return Object.fromEntries(Object.entries(model.get("_colours")).map(([name, hex]) => [name, bytes(hex)]));
+}
+
+async function decode(view) {
+  const bitmap = await createImageBitmap(new Blob([view], { type: "image/png" }), { colorSpaceConversion: "none" });
+  const rgba = () => {
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+  };
+  const values = () => {
+    const data = rgba();
+    return Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
+  };
+  const numbers = () => {
+    const data = rgba(); // 24 bits, the lowest in red
+    return Int32Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] + 256 * data[4 * i + 1] + 65536 * data[4 * i + 2]);
+  };
+  return { bitmap, values, numbers };
+}
+
+// Messages to Python, each with a serial number that comes back in _state.answered.
+function makeLine(model, root) {
+  const id = Math.random().toString(36).slice(2);
+  const line = {
+    serial: 0, // of the last message
+    send(message) {
+      line.serial += 1;
+      model.send({ ...message, view: id, serial: line.serial });
+      setTimeout(line.showBusy, 250);
+    },
+    upToDate() {
+      const [of, last] = model.get("_state").answered;
+      return line.serial === 0 || (of === id && last >= line.serial);
+    },
+    fromHere: () => model.get("_state").answered[0] === id,
+    showBusy: () => (root.querySelector(".busy").hidden = line.upToDate()),
+  };
+  return line;
+}
+
+// Several traits change at once: refresh when all have.
+function onceFor(refresh) {
+  let queued = false;
+  return () => {
+    if (queued) return;
+    queued = true;
+    queueMicrotask(() => {
+      queued = false;
+      refresh();
+    });
+  };
+}
+
+// The micrograph: where it lies, zoom, move, contrast. `placed` is called when it lies elsewhere.
+function makeStage(root, placed) {
+  const stage = root.querySelector(".stage");
+  const layers = root.querySelector(".layers");
+  const picture = root.querySelector("canvas.picture");
+  const view = { x: 0, y: 0, scale: 1 };
+  let grip = null; // where the picture was taken hold of
+
+  function place() {
+    layers.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
+    layers.classList.toggle("small", view.scale < 1);
+    placed();
+  }
+
+  function fit() {
+    const { clientWidth, clientHeight } = stage;
+    view.scale = Math.min(clientWidth / picture.width, clientHeight / picture.height) || 1;
+    view.x = (clientWidth - picture.width * view.scale) / 2;
+    view.y = (clientHeight - picture.height * view.scale) / 2;
+    place();
+  }
+
+  function zoom(factor, x, y) {
+    const scale = Math.min(Math.max(view.scale * factor, 0.05), 40);
+    view.x = x - ((x - view.x) * scale) / view.scale;
+    view.y = y - ((y - view.y) * scale) / view.scale;
+    view.scale = scale;
+    place();
+  }
+
+  function pointOf(event) {
+    const box = stage.getBoundingClientRect();
+    const round = (value) => Math.round(value * 100) / 100;
+    return [
+      round((event.clientX - box.left - view.x) / view.scale),
+      round((event.clientY - box.top - view.y) / view.scale),
+    ];
+  }
+
+  function look() {
+    const value = (name) => root.querySelector(`.${name}`).value;
+    picture.style.filter = `contrast(${value("contrast")}) brightness(${value("brightness")})`;
+  }
+
+  stage.addEventListener(
+    "wheel",
+    (event) => {
+      if (!root.contains(document.activeElement) && !event.ctrlKey) return; // the page scrolls until one works here
+      event.preventDefault();
+      const box = stage.getBoundingClientRect();
+      zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
+    },
+    { passive: false },
+  );
+  for (const name of ["contrast", "brightness"]) root.querySelector(`.${name}`).addEventListener("input", look);
+  const watcher = new ResizeObserver(fit); // the stage has no width until it is in the page
+  watcher.observe(stage);
+  return {
+    stage,
+    picture,
+    view,
+    fit,
+    zoom,
+    pointOf,
+    look,
+    place,
+    take: (event) => (grip = [event.clientX - view.x, event.clientY - view.y]),
+    held: () => grip !== null,
+    move(event) {
+      [view.x, view.y] = [event.clientX - grip[0], event.clientY - grip[1]];
+      place();
+    },
+    letGo: () => (grip = null),
+    stop: () => watcher.disconnect(),
+  };
+}
+
+// Keys that do something, but not while somebody types or moves a slider; `hold(down)` is told of the space bar.
+function listenToKeys(root, keys, hold, isTyping) {
+  root.addEventListener("keydown", (event) => {
+    if (isTyping(event)) return;
+    if (event.key === " ") hold(true);
+    else if (event.altKey || ((event.ctrlKey || event.metaKey) && !"zyZ".includes(event.key)) || !keys[event.key]) return;
+    else keys[event.key](event);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  root.addEventListener("keyup", (event) => {
+    if (event.key === " ") hold(false);
+  });
+}

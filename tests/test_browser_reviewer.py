@@ -1,0 +1,157 @@
+"""The reviewer in a real browser: JupyterLab on a free port, Chromium, a mouse and a keyboard."""
+
+import json
+
+import numpy as np
+import pytest
+
+import temlib
+from tests.lab import jupyterlab, open_and_run
+from tests.test_review import drawn, image_of
+
+CELL = """
+import numpy as np
+import temlib
+from tests.test_review import drawn, image_of
+
+reviewer = temlib.ParticleReviewer(image_of(drawn()), "reviewed", particles=drawn())
+reviewer
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with jupyterlab(tmp_path, CELL) as address:
+        yield address
+
+
+def open_reviewer(browser, address, width=1400):
+    page = browser.new_page(viewport={"width": width, "height": 1100})
+    open_and_run(page, address)
+    page.locator(".temlib-reviewer .stage[data-counted]").wait_for(timeout=90_000)
+    page.locator(".temlib-reviewer .stage").scroll_into_view_if_needed()
+    return page
+
+
+def on_screen(page, *points):
+    """Give points (x, y) of the micrograph as points of the screen."""
+    picture = page.locator(".temlib-reviewer canvas.picture")
+    box, width = picture.bounding_box(), picture.evaluate("canvas => canvas.width")
+    return [(box["x"] + x * box["width"] / width, box["y"] + y * box["width"] / width) for x, y in points]
+
+
+def drag(page, *points):
+    first, *rest = on_screen(page, *points)
+    page.mouse.move(*first)
+    page.mouse.down()
+    for point in rest:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+
+
+def click(page, *point):
+    page.mouse.click(*on_screen(page, point)[0])
+
+
+def counted(page, number):
+    page.locator(f".temlib-reviewer .stage[data-counted='{number}']").wait_for(timeout=10_000)
+
+
+def kept_in(folder):
+    """What a script makes of the file as it is now."""
+    return temlib.apply_review(drawn(), folder / "reviewed" / "micrograph_1_review.json", image_of(drawn()))
+
+
+def test_every_tool_does_what_it_says_and_the_file_follows(browser, lab, tmp_path):
+    page = open_reviewer(browser, lab)
+    counted(page, 5)
+    click(page, 20.5, 16.5)
+    counted(page, 4)
+    assert kept_in(tmp_path).table["why"].tolist() == ["left out by hand", "", "", "", "cut by the frame", ""]
+    row = page.locator(".temlib-reviewer .row-of")
+    assert "no: left out by hand" in row.inner_text()
+    click(page, 20.5, 16.5)
+    counted(page, 5)
+
+    page.keyboard.press("l")
+    drag(page, (8, 3), (40, 3), (40, 28), (8, 28), (8, 4))
+    counted(page, 3)
+    page.keyboard.press("z")
+    counted(page, 5)
+    page.keyboard.press("b")
+    drag(page, (8, 3), (40, 28))
+    counted(page, 3)
+    page.keyboard.press("z")
+    counted(page, 5)
+
+    page.keyboard.press("s")
+    drag(page, (12, 44.5), (38, 44.5))
+    counted(page, 6)
+    assert kept_in(tmp_path).counts()["split"] == 1
+    page.keyboard.press("m")
+    drag(page, (24, 40), (24, 49))
+    counted(page, 5)
+    assert np.array_equal(kept_in(tmp_path).labels, drawn())
+
+    page.keyboard.press("x")
+    click(page, 84.5, 44.5)
+    counted(page, 4)
+    page.keyboard.press("a")
+    drag(page, (70, 24), (78, 24))
+    counted(page, 5)
+    record = json.loads((tmp_path / "reviewed" / "micrograph_1_review.json").read_text())
+    assert [edit["do"] for edit in record["edits"]][-4:] == ["split", "merge", "remove", "add"]
+    assert kept_in(tmp_path).at(74, 24) == 8
+    page.close()
+
+    page = open_reviewer(browser, lab)
+    counted(page, 5)
+    assert "1 added" in page.locator(".temlib-reviewer .hands").inner_text()
+    page.locator(".temlib-reviewer button[data-do=undo]").click()
+    counted(page, 4)
+    page.close()
+
+
+def test_a_slider_moves_particles_out_and_in_and_is_one_step_back(browser, lab, tmp_path):
+    page = open_reviewer(browser, lab)
+    least = page.get_by_label("least equivalent diameter [px]")
+    box = least.bounding_box()
+    page.mouse.move(box["x"] + 7, box["y"] + 7)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 7, steps=12)
+    page.mouse.up()
+    counted(page, 2)
+    low, high = kept_in(tmp_path).filters["equivalent_diameter_px"]
+    assert high is None
+    assert 12 < low < 16
+    assert "outside" in page.locator(".temlib-reviewer .filter.set").inner_text()
+    record = json.loads((tmp_path / "reviewed" / "micrograph_1_review.json").read_text())
+    assert len(record["edits"]) == 1, "one movement of a slider is one edit"
+    page.locator(".temlib-reviewer button[data-do=undo]").click()
+    counted(page, 5)
+    page.close()
+
+
+def test_the_keyboard_alone_suffices(browser, lab, tmp_path):
+    page = open_reviewer(browser, lab)
+    page.locator(".temlib-reviewer .stage").focus()
+    page.keyboard.press(">")
+    page.keyboard.press("Enter")
+    counted(page, 4)
+    assert kept_in(tmp_path).fates[1] == 3
+    for _ in range(2):
+        page.keyboard.press(">")
+    page.keyboard.press("s")
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Enter")
+    counted(page, 5)
+    assert kept_in(tmp_path).counts()["split"] == 1
+    slider = page.get_by_label("greatest equivalent diameter [px]")
+    slider.focus()
+    page.keyboard.press("Home")
+    counted(page, 1)
+    page.close()

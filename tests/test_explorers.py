@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import temlib
 from temlib.datasets import Annotated
-from temlib.synthetic import Scene, simulate
+from temlib.synthetic import Scene, movie, simulate
 from temlib.widgets import explorers, pictures
 
 
@@ -33,12 +33,14 @@ def encoder(images):
 def explorer_of(made, maps):
     """Explorers by name, as the functions would show them."""
     truth = Annotated("a", made.image, made.labels)
+    film = movie(Scene(size_px=64, n_particles=3, diameter_nm=6), 4, 1, growth_nm=2, drift_nm_s=(0.5, 0))
     calls = {
         "explore_scene": (made.scene,),
         "explore_dose_and_defocus": (made.scene,),
         "explore_threshold": (made.image, maps),
         "explore_features": (made.image, encoder),
         "explore_masks": ([truth] * 2, [made.mask, np.roll(made.mask.data, 3)], [maps[..., 0]] * 2),
+        "explore_tracks": (temlib.track_particles(film.labels), film.image),
         "explore_iou": (),
     }
     shown = {}
@@ -153,3 +155,12 @@ def test_diameters_of_whole_particles_are_those_of_the_table(made, pixel_size):
 def test_maps_of_another_image_are_refused(made):
     with pytest.raises(ValueError, match="not those of an image"):
         explorers.explore_threshold(made.image, np.zeros((4, 4, 2)))
+
+
+def test_tracks_of_another_movie_are_refused(made):
+    film = movie(Scene(size_px=64, n_particles=3, diameter_nm=6), 4, 1)
+    table = temlib.track_particles(film.labels)
+    with pytest.raises(ValueError, match="not the tracks of a movie of 3 frames"):
+        explorers.explore_tracks(table, film.image.inav[:3])
+    with pytest.raises(ValueError, match="or there are none"):
+        explorers.explore_tracks(table[:0], film.image)

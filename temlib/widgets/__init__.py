@@ -9,6 +9,7 @@ from temlib.widgets.explorers import (
     explore_masks,
     explore_scene,
     explore_threshold,
+    explore_tracks,
 )
 from temlib.widgets.painter import LabelPainter
 from temlib.widgets.reviewer import ParticleReviewer
@@ -22,4 +23,5 @@ __all__ = [
     "explore_masks",
     "explore_scene",
     "explore_threshold",
+    "explore_tracks",
 ]

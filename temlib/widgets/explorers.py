@@ -24,6 +24,7 @@ from temlib.widgets import pictures
 
 if TYPE_CHECKING:
     import ipywidgets
+    import pandas as pd
 
 __all__ = [
     "Choice",
@@ -35,6 +36,7 @@ __all__ = [
     "explore_masks",
     "explore_scene",
     "explore_threshold",
+    "explore_tracks",
     "someone_can_move_sliders",
 ]
 
@@ -276,6 +278,30 @@ def explore_masks(micrographs: Sequence[Any], ml: Sequence[Any], probabilities: 
         "threshold": Slider(0.5, 0.05, 0.95, 0.05, "threshold of TL"),
     }
     Explorer(draw, controls).show()
+
+
+def explore_tracks(tracks: pd.DataFrame, movie: Any) -> None:
+    """Go through a movie: the ways of the particles, and the diameter of one of them in all its frames.
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        What :func:`temlib.track_particles` gave.
+    movie : Signal2D of shape (frames, height, width)
+        The grey levels; a lazy one is read frame by frame.
+
+    Raises
+    ------
+    ValueError
+        When there is no track, or it is in a frame that the movie does not have.
+    """
+    if tracks.empty or len(movie.data) <= tracks["frame"].max() or len(movie.data) < 2:
+        raise ValueError(f"these are not the tracks of a movie of {len(movie.data)} frames, or there are none")
+    controls: dict[str, Slider | Choice] = {
+        "frame": Slider(0, 0, len(movie.data) - 1, 1, "frame"),
+        "track": Slider(1, 1, int(tracks["track"].max()), 1, "particle whose curve is drawn"),
+    }
+    Explorer(partial(pictures.tracks, tracks, movie), controls).show()
 
 
 def explore_iou() -> None:

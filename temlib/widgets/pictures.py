@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,10 +18,14 @@ from matplotlib.figure import Figure
 from temlib.drawing import show_micrograph
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.files.stacks import is_lazy
 from temlib.palette import COLOURS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, simulate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "dose_and_defocus",
@@ -31,9 +35,11 @@ __all__ = [
     "png",
     "scene",
     "threshold",
+    "tracks",
 ]
 
 _DPI, _FONT = 100, 8
+_TAIL = 20  # frames
 _HEIGHT = 3.0  # of a panel [inch]
 
 
@@ -132,6 +138,48 @@ def whole_diameters(labels: np.ndarray, pixel_size: tuple[float, float] | None) 
     numbers = np.setdiff1d(np.arange(1, labels.max() + 1), frame)
     area = np.bincount(labels.ravel())[numbers] * (1.0 if pixel_size is None else pixel_size[0] * pixel_size[1])
     return np.sqrt(4 * area / np.pi), "px" if pixel_size is None else "nm"
+
+
+def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
+    """Draw a frame with the ways of its particles, and beside it the diameter of one of them against the frame.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What :func:`temlib.track_particles` gave of the movie with its pixel size.
+    movie : Signal2D of shape (frames, height, width)
+        The grey levels.
+    frame : int
+        Which of them.
+    track : int
+        Whose curve is drawn.
+    """
+    unit = "nm" if "y_nm" in table else "px"
+    size = (pixel_size_of(movie) or 1.0) if unit == "nm" else 1.0
+    pixel = np.broadcast_to(np.asarray(size, float), 2)
+    figure, (left, right) = _panels(2)
+    shown = movie.inav[frame]
+    if is_lazy(shown):
+        shown.compute(show_progressbar=False)
+    show_micrograph(left, shown, f"frame {frame}, particle {track}")
+    here = table[table["frame"] == frame]
+    drift = here[[f"drift_y_{unit}", f"drift_x_{unit}"]].to_numpy()[:1].sum(axis=0)
+    recent = table[(table["frame"] <= frame) & (table["frame"] > frame - _TAIL) & table["track"].isin(here["track"])]
+    for number, rows in recent.groupby("track"):
+        colour = COLOURS["found"] if number == track else COLOURS["truth"]
+        way = (rows[[f"y_{unit}", f"x_{unit}"]].to_numpy() + drift) / pixel
+        left.plot(way[:, 1], way[:, 0], color=colour, linewidth=1)
+        left.plot(way[-1, 1], way[-1, 0], "o", color=colour, markersize=2)
+    left.set(xlim=(-0.5, movie.data.shape[2] - 0.5), ylim=(movie.data.shape[1] - 0.5, -0.5))
+    of_track = table[table["track"] == track]
+    right.plot(of_track["frame"], of_track[f"equivalent_diameter_{unit}"], ".", color=COLOURS["found"], markersize=3)
+    right.axvline(frame, color=COLOURS["Otsu"], linewidth=0.5)
+    said = [f"{row.event} ({row.frame})" for row in of_track.itertuples() if row.event]
+    right.set_title(", ".join(said), fontsize=_FONT)
+    right.set_xlabel("frame", fontsize=_FONT)
+    right.set_ylabel(f"equivalent diameter [{unit}]", fontsize=_FONT)
+    _plain(right)
+    return figure
 
 
 def features(image: Any, maps: Sequence[np.ndarray], level: int, first: int) -> Figure:

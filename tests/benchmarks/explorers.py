@@ -14,11 +14,11 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from temlib import load_segmenter
+from temlib import load_segmenter, track_particles
 from temlib.datasets import Annotated
 from temlib.network.unet import encoder
 from temlib.reproduction.run_folder import MEASURED
-from temlib.synthetic import Scene, simulate
+from temlib.synthetic import Scene, movie, simulate
 from temlib.widgets import explorers
 
 EDGE, REPEATS = 256, 3
@@ -49,6 +49,7 @@ def calls() -> dict[str, tuple]:
     """Give each explorer's arguments."""
     made = simulate(Scene(size_px=EDGE, n_particles=12, clustering=0.3), 0)
     maps = load_segmenter("synthetic").maps(made.image)
+    film = movie(Scene(size_px=EDGE, n_particles=12, diameter_nm=8), 20, drift_nm_s=(0.2, 0.1), growth_nm=2)
     truth = Annotated("synthetic", made.image, made.labels)
     return {
         "explore_scene": (made.scene,),
@@ -57,6 +58,7 @@ def calls() -> dict[str, tuple]:
         "explore_features": (made.image, encoder(None)),
         "explore_masks": ([truth] * 2, [made.mask] * 2, [maps[..., 0]] * 2),
         "explore_iou": (),
+        "explore_tracks": (track_particles(film.labels), film.image),
     }
 
 

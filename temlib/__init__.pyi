@@ -12,6 +12,7 @@ from .network.segmenter import Segmenter as Segmenter
 from .network.segmenter import load_segmenter as load_segmenter
 from .network.training import fine_tune as fine_tune
 from .network.training import train_segmenter as train_segmenter
+from .particles.growth import growth_curves as growth_curves
 from .particles.measurement import measure_particles as measure_particles
 from .particles.review import apply_review as apply_review
 from .particles.separation import separate_particles as separate_particles

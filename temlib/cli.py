@@ -136,6 +136,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
     segment.add_argument(
+        "--review",
+        type=Path,
+        metavar="FOLDER",
+        help="apply what was decided about particles in a ParticleReviewer that saved into this folder",
+    )
+    segment.add_argument(
         "--runtime",
         choices=[*RUNTIMES, "auto"],
         default="auto",
@@ -201,6 +207,8 @@ def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.network.trust import DOUBTFUL
     from temlib.network.unet import BUNDLED
 
+    if options.review:
+        raise RunError(f"{options.review}: decisions are about micrographs, not about movies; leave out --review")
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
@@ -229,6 +237,7 @@ def _segment(options: argparse.Namespace) -> int:
     segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
+    settings["review"] = options.review
     done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))

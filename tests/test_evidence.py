@@ -7,7 +7,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import separation, synthetic_transfer
+from tests.benchmarks import populations, separation, synthetic_transfer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +49,15 @@ def test_numbers_in_prose_are_those_of_the_tables():
     assert bias[[8, 12, 16, 24, 48, 96]].between(0.4, 1.5).all()
     found = sizes.loc[8, "network number"] / sizes.loc[8, "truth number"]
     assert f"by about 1 % at every size from 8 to 96 px. Of particles of 8 px it finds {found:.0%}" in text
+
+
+def test_known_populations_are_told_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "populations.csv")
+    assert len(table)
+    assert set(table["condition"]) <= set(populations.CONDITIONS)
+    for line in populations.lines(table):
+        assert line in evidence
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():
@@ -265,19 +274,24 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"rightly {rightly['bias_percent']} % ({rightly['high_percent']} to {rightly['low_percent']})" in said
     counts = separation.intervals(pd.read_csv(MEASURED / "separation.csv", dtype={"name": str}))
 
-    def value(network, split, score, digits):
-        return [f"{number:.{digits}f}" for number in counts.loc[(network, "emps", split, "both"), score]]
+    def value(network, data, split, way, score, digits):
+        return [f"{number:.{digits}f}" for number in counts.loc[(network, data, split, way), score]]
 
-    f1, low, high = value("trained", "test", "f1", 2)
-    assert f"F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
-    wrong, low, high = value("trained", "test", "count_error_percent", 0)
+    test = "bundled", "emps", "test"
+    f1, low, high = value(*test, "proposals", "f1", 2)
+    assert f"by proposals: F1 {f1} (95 % interval {low} to {high}) and an error of the count" in said
+    wrong, low, high = value(*test, "proposals", "count_error_percent", 0)
     assert f"count of {wrong} % ({low} to {high}) in the median micrograph" in said
-    wrong, low, high = value("bundled", "test", "count_error_percent", 0)
-    assert f"{value('bundled', 'test', 'f1', 2)[0]} and {wrong} % ({low} to {high}) without any" in said
-    (before, *_), (after, *_) = (value(network, "validation", "f1", 2) for network in ("bundled", "trained"))
-    assert f"F1 rises from {before} to {after} as well" in said
-    (before, *_), (after, *_) = (value(n, "validation", "count_error_percent", 0) for n in ("bundled", "trained"))
-    assert f"{after} % against {before} %" in said
+    wrong, low, high = value(*test, "both", "count_error_percent", 0)
+    assert f"scales {value(*test, 'both', 'f1', 2)[0]} and {wrong} % ({low} to {high})." in said
+    emps, simulated = (
+        [value("bundled", data, "validation", way, "f1", 2)[0] for way in ("proposals", "both")]
+        for data in ("emps", "simulated")
+    )
+    assert "micrographs F1 is {} against {}, on the 9 of `simulated` {} against {}.".format(*emps, *simulated) in said
+    wrong, low, high = value("trained", "emps", "test", "both", "count_error_percent", 0)
+    f1 = value("trained", "emps", "test", "both", "f1", 2)[0]
+    assert f"before proposals: {f1} and {wrong} % ({low} to {high})." in said
     strokes = (
         pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
     )

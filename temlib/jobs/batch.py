@@ -44,6 +44,7 @@ from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
 from temlib.particles.placing import Found
 from temlib.particles.report import save_report
+from temlib.particles.review import Review, apply_review, reviews_in
 from temlib.progress import progress_bar
 from temlib.writing import write_atomically, write_table
 
@@ -64,7 +65,8 @@ class Batch:
     micrographs : DataFrame
         A row for each: ``micrograph``, ``file``, ``particles`` and, of them, ``whole_particles``,
         ``pixel_size_nm``, ``expected_iou``, ``warning`` where the mask is not to be trusted, ``note``
-        where something was said on reading, and of the file its size, ``bytes``, and ``sha256``.
+        where something was said on reading, ``review`` what a person decided, and of the file its size, ``bytes``,
+        and ``sha256``.
     particles : DataFrame
         All particles, a row each (:func:`temlib.particles.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
@@ -97,6 +99,7 @@ def segment_files(
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
     marks: str = "leave out",
+    review: Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Batch:
@@ -131,6 +134,9 @@ def segment_files(
     marks : "leave out" or "keep"
         What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.scale_bars.marks.find_marks`):
         they are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
+    review : path, optional
+        A folder of decisions that were made in :class:`temlib.ParticleReviewer`. What is left of the particles of a
+        micrograph that has some there is what is written; it is done again when they change.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
@@ -152,8 +158,12 @@ def segment_files(
     with alone(out):
         work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
         work.scale_bar, work.keeps_marks = scale_bar, marks == "keep"
+        work.reviews = {} if review is None else reviews_in(review)
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
+        work.batch.notes += [
+            f"{path}: belongs to none of these micrographs" for name, path in work.reviews.items() if name not in names
+        ]
         for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
             work.do(name, file)
         return work.finish()
@@ -168,6 +178,7 @@ class _Work:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
         self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
         self.scale_bar, self.keeps_marks = True, False
+        self.reviews: dict[str, Path] = {}
         self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
@@ -186,7 +197,7 @@ class _Work:
                 raise  # the next one would fare no better
             self._failed(name, file, digest, error)
             return
-        self.rows[name] = row | {"bytes": size, "sha256": digest}
+        self.rows[name] = row | {"bytes": size, "sha256": digest, "review_sha256": self._digest_of_review(name)}
         self._keep_rows()
 
     def _failed(self, name: str, file: Path, digest: str, error: Exception) -> None:
@@ -228,6 +239,9 @@ class _Work:
         if row is None or not (self.out / f"{name}_{_PARTICLES}").exists():
             return False
         place = place_of(file)
+        if row["sha256"] == digest and row["review_sha256"] != self._digest_of_review(name):
+            self.batch.notes.append(f"{file}: decisions about its particles have changed since it was done; done again")
+            return False
         if row["sha256"] == digest:
             if row["file"] != place:  # moved, or a copy
                 row["file"] = place
@@ -239,6 +253,19 @@ class _Work:
         self.batch.notes.append(f"{file}: {before}; done again")
         return False
 
+    def _digest_of_review(self, name: str) -> str:
+        return digest_of(self.reviews[name])[1] if name in self.reviews else ""
+
+    def _reviewed(
+        self, name: str, image: Any, found: Found, probability: np.ndarray, marks: np.ndarray
+    ) -> Review | None:
+        """Give what a person decided about these particles, None where nobody has."""
+        if name not in self.reviews or not found.labels.any():
+            return None
+        size = pixel_size_of(image)
+        measures = {"pixel_size_nm": size, "probability": probability, "marks": marks}
+        return apply_review(found, self.reviews[name], image.data, **measures)
+
     def _segment(self, name: str, file: Path) -> Row:
         """Segment one micrograph and write its files; give its row."""
         image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
@@ -249,22 +276,32 @@ class _Work:
         marks = np.zeros(found.labels.shape, bool) if self.keeps_marks else find_marks(image)
         found = found.kept(without_marks(found.labels, marks))
         size, probability, sure = pixel_size_of(image), maps[..., 0], found.confidence
-        table = measure_particles(
-            found.labels, image.data, pixel_size_nm=size, probability=probability, confidence=sure, marks=marks
-        )
-        seen = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
+        review = self._reviewed(name, image, found, probability, marks)
+        if review is None:
+            measured: dict[str, Any] = {
+                "pixel_size_nm": size,
+                "probability": probability,
+                "confidence": sure,
+                "marks": marks,
+            }
+            table = measure_particles(found.labels, image.data, **measured)
+            seen = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
+            mask = (found.labels > 0) | (seen & ~marks)
+        else:
+            table, mask = review.counting, review.kept > 0
         self._drop(name)
-        self._write(name, image, found, (found.labels > 0) | (seen & ~marks), table, marks)
+        self._write(name, image, found, mask, table, marks, review)
         return {
             "micrograph": name,
             "file": place_of(file),
-            "particles": len(found.confidence),
+            "particles": len(table),
             "whole_particles": whole_particles(table),
             "left_out": len(found.left_out_px),
             "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
             "expected_iou": self.segmenter.expected_iou(probability),
             "warning": self.segmenter.warning(maps) or "",
             "note": note,
+            "review": "" if review is None else review.summary,
         }
 
     def _find(self, image: Any) -> tuple[Found, np.ndarray]:
@@ -276,10 +313,17 @@ class _Work:
         return found.kept(self.segmenter.sought.on(image).keep(found.labels)), maps
 
     def _write(
-        self, name: str, image: Any, found: Found, mask: np.ndarray, table: pd.DataFrame, marks: np.ndarray
+        self,
+        name: str,
+        image: Any,
+        found: Found,
+        mask: np.ndarray,
+        table: pd.DataFrame,
+        marks: np.ndarray,
+        review: Review | None = None,
     ) -> None:
         """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
-        labels, size = found.labels, pixel_size_of(image)
+        labels, size = found.labels if review is None else review.kept, pixel_size_of(image)
         picture = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         written = [
             write_atomically(self.out / f"{name}_mask.png", picture.save),
@@ -294,6 +338,9 @@ class _Work:
             read = image.metadata.get_item("General.pixel_size_source", "")
             facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
             facts["sought"] = self.segmenter.sought.to_dict()
+            if review is not None:
+                labels = review.labels  # those that are left out are drawn, too
+                facts |= {"review": review.counts() | {"summary": review.summary}, "exclusions": review.rules}
             save_report(self.out / f"{name}_report", image, labels, table, left_out=left_out, overwrite=True, **facts)
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)

@@ -17,10 +17,10 @@ __all__ = ["COLUMNS", "FEWEST", "read_rows", "read_table", "whole_particles", "w
 FEWEST = 2
 """Whole particles that have a distribution, and a report."""
 
-_TEXTS = ("micrograph", "file", "warning", "note", "sha256")
+_TEXTS = ("micrograph", "file", "warning", "note", "review", "sha256", "review_sha256")
 COLUMNS = (
     *("micrograph", "file", "particles", "whole_particles", "left_out", "pixel_size_nm", "expected_iou"),
-    *("warning", "note", "bytes", "sha256"),
+    *("warning", "note", "review", "bytes", "sha256", "review_sha256"),
 )
 """Of ``micrographs.csv``."""
 

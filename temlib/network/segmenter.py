@@ -23,6 +23,7 @@ from temlib.network import finding, learning, tiling
 from temlib.network.finding import auto_scales, scaled
 from temlib.network.model_files import read_model
 from temlib.network.sought import Contrast, Diameter, Sought
+from temlib.network.tiling import TILE
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED
 from temlib.network.workers import Parcel, of_chunk
@@ -92,7 +93,7 @@ class Segmenter:
     sought: Sought = field(default_factory=Sought)
     _network: tiling.Network | None = field(default=None, repr=False, compare=False)
 
-    def maps(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> np.ndarray:
+    def maps(self, image: Any, scale: Scale = "auto", tile: int = TILE) -> np.ndarray:
         """Give all that the network says of each pixel.
 
         Parameters
@@ -185,7 +186,7 @@ class Segmenter:
             for i, each in enumerate(grey)
         ]
 
-    def proposals(self, image: Any, scale: Scale = "auto", tile: int = 1024) -> Proposals:
+    def proposals(self, image: Any, scale: Scale = "auto", tile: int = TILE) -> Proposals:
         """Give all that may be a particle, see :func:`temlib.particles.proposals.propose`; as for :meth:`maps`."""
         frame = as_array(image)
         scales = finding.scales_of_proposals(frame.shape, self.scales_for(image, scale))
@@ -196,7 +197,7 @@ class Segmenter:
         self,
         image: Any,
         scale: Scale = "auto",
-        tile: int = 1024,
+        tile: int = TILE,
         min_confidence: float | None = None,
         **sought: Any,
     ) -> tuple[Found, np.ndarray]:
@@ -261,7 +262,7 @@ class Segmenter:
         """Give the same segmenter with the diameter in pixels of an image; ValueError where that is unknown."""
         return replace(self, sought=self.sought.on(image))
 
-    def probability(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
+    def probability(self, image: Any, scale: Scale = "auto", tile: int = TILE, **sought: Any) -> Any:
         """Give the probability of *particle* in each pixel; see :meth:`maps` and :meth:`looking_for`.
 
         Of a stack, frame by frame, as :meth:`__call__`.
@@ -272,7 +273,7 @@ class Segmenter:
         """
         return self.looking_for(**sought)._apply("probability", image, scale, tile)
 
-    def __call__(self, image: Any, scale: Scale = "auto", tile: int = 1024, **sought: Any) -> Any:
+    def __call__(self, image: Any, scale: Scale = "auto", tile: int = TILE, **sought: Any) -> Any:
         """Give the particle mask: bool, of the image's shape; a signal for a signal.
 
         Warns when the mask is probably wrong, where :attr:`trust` was calibrated.
@@ -292,7 +293,7 @@ class Segmenter:
         return self.looking_for(**sought)._apply("mask", image, scale, tile)
 
     def particles(
-        self, image: Any, scale: Scale = "auto", tile: int = 1024, min_confidence: float | None = None, **sought: Any
+        self, image: Any, scale: Scale = "auto", tile: int = TILE, min_confidence: float | None = None, **sought: Any
     ) -> Any:
         """Give each particle a number, touching ones apart; :meth:`find` also says how sure each is.
 
@@ -329,7 +330,7 @@ class Segmenter:
         return Parcel(self, load_segmenter)
 
     def of_frames(
-        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = 1024, doubting: bool = False
+        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = TILE, doubting: bool = False
     ) -> tuple[np.ndarray, list[str | None]]:
         """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
 

@@ -12,7 +12,7 @@ from temlib.particles.separation import Hills
 if TYPE_CHECKING:
     from temlib.particles.level import Level
 
-__all__ = ["NUMBERS", "numbers_of"]
+__all__ = ["AROUND", "NUMBERS", "Sums", "numbers_of"]
 
 NUMBERS = (
     *("log_scale", "depth"),
@@ -35,51 +35,86 @@ disc inside over the area, circularity, share of the outline at the frame and al
 pass to one of them.
 """
 
+AROUND = ("fine1", "fine2", "coarse1", "coarse2", "average")
+"""Other scales of which it is told what they say: finer and coarser by one and two steps, and the average of all."""
+
 _RING = 5  # edge [px of a map] of the square that a proposal is dilated by
 
 
-class _Table:
-    """Sums over the pixels of each particle of a label image."""
+class Sums:
+    """Sums over the pixels of each hill of a level, and over those around it, from which those of particles follow.
+
+    Particles are hills that were joined: what is added up once serves every depth of valleys.
+    """
+
+    def __init__(self, level: Level, hills: Hills, around: dict[str, np.ndarray | None]) -> None:
+        self.level, self.hills, self.number = level, hills, len(hills.summit)
+        self.inside = _Pixels(hills.number, self.number)
+        near = ndimage.grey_dilation(hills.number, (_RING, _RING))
+        near[hills.number > 0] = 0
+        self.ring = _Pixels(near, self.number)
+        p, d, grey = level.maps[..., 0], level.maps[..., 1], level.grey
+        self.of_hills = {"area": np.bincount(self.inside.which, minlength=self.number).astype(float)}
+        values = {"p": p, "pp": p**2, "d": d, "grey": grey}
+        for name, maps in around.items():
+            values |= {} if maps is None else {f"p_{name}": maps[..., 0], f"d_{name}": maps[..., 1]}
+        self.of_hills |= {name: self.inside.sum(each) for name, each in values.items()}
+        self.of_hills["p_top"] = self.inside.largest(p)
+        self.of_rings = {"area": np.bincount(self.ring.which, minlength=self.number).astype(float)}
+        values = {"p": p, "grey": grey, "grey2": grey**2}
+        self.of_rings |= {name: self.ring.sum(each) for name, each in values.items()}
+        y, x = (axis.astype(float) for axis in np.unravel_index(self.inside.where, hills.number.shape))
+        moments = {"y": y, "x": x, "yy": y * y, "xx": x * x, "xy": x * y}
+        self.of_hills |= {name: np.bincount(self.inside.which, each, self.number) for name, each in moments.items()}
+        self.noise = 1.4826 * np.median(np.abs(np.diff(grey, axis=1))) / np.sqrt(2) if grey.shape[1] > 1 else 0.0
+        self.frame = np.zeros(self.number)
+        self.sides = _sides(hills.number)
+        for turned in (hills.number, hills.number.T):
+            self.frame += np.bincount(turned[[0, -1]].ravel(), minlength=self.number)
+
+
+class _Pixels:
+    """The pixels of a label image that are not background."""
 
     def __init__(self, labels: np.ndarray, number: int) -> None:
-        self.labels, self.number = labels, number
-        self.where = np.flatnonzero(labels)
+        self.number, self.where = number, np.flatnonzero(labels)
         self.which = labels.ravel()[self.where]
-        self.area = np.bincount(self.which, minlength=number).astype(float)
-        self.safe = np.maximum(self.area, 1)
 
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        return np.bincount(self.which, values.ravel()[self.where], self.number) / self.safe
-
-    def spread(self, values: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(self.mean(values**2) - self.mean(values) ** 2, 0))
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        return np.bincount(self.which, values.ravel()[self.where], self.number)
 
     def largest(self, values: np.ndarray) -> np.ndarray:
-        result = np.zeros(self.number)
-        np.maximum.at(result, self.which, values.ravel()[self.where])
-        return result
+        return _largest(self.which, values.ravel()[self.where], self.number)
 
 
-def numbers_of(
-    level: Level,
-    hills: Hills,
-    joined: np.ndarray,
-    around: dict[str, np.ndarray | None],
-    shape: tuple[int, int],
-    depth: float,
-) -> np.ndarray:
+class _Table:
+    """What of the sums belongs to each particle."""
+
+    def __init__(self, sums: Sums, joined: np.ndarray) -> None:
+        self.sums, self.joined, self.number = sums, joined, int(joined.max()) + 1
+        self.area = self.sum(sums.of_hills["area"])
+        self.safe = np.maximum(self.area, 1)
+        self.around = np.maximum(self.sum(sums.of_rings["area"]), 1)
+
+    def sum(self, of_hills: np.ndarray) -> np.ndarray:
+        return np.bincount(self.joined, of_hills, self.number)
+
+    def mean(self, name: str) -> np.ndarray:
+        return self.sum(self.sums.of_hills[name]) / self.safe
+
+    def ring(self, name: str) -> np.ndarray:
+        return self.sum(self.sums.of_rings[name]) / self.around
+
+
+def numbers_of(sums: Sums, joined: np.ndarray, shape: tuple[int, int], depth: float) -> np.ndarray:
     """Give the numbers of each particle of a level.
 
     Parameters
     ----------
-    level : Level
-        Where they are.
-    hills : Hills
+    sums : Sums
         Of the level.
     joined : int array
         The particle of each hill, of :meth:`temlib.particles.separation.Hills.joined`.
-    around : dict of str to array or None
-        What is said at other scales, at the pixels of this level.
     shape : (height, width)
         Of the micrograph [px].
     depth : float
@@ -89,51 +124,45 @@ def numbers_of(
     -------
     float32 array of shape (particles + 1, len(NUMBERS)); row 0, of background, says nothing
     """
-    labels = joined[hills.number]
-    table = _Table(labels, int(joined.max()) + 1)
-    top = np.zeros(table.number)
-    np.maximum.at(top, joined, hills.summit)
-    ring = ndimage.grey_dilation(labels, (_RING, _RING))
-    ring[labels > 0] = 0
-    numbers = {"log_scale": np.log(level.scale), "depth": depth}
-    numbers |= _said(level.maps, table, _Table(ring, table.number), hills.height / np.maximum(top, 1e-6)[labels])
-    numbers |= _said_elsewhere(around, table, numbers)
-    numbers |= _grey(level.grey, table, _Table(ring, table.number))
-    numbers |= _size(table, level.scale, shape)
+    table = _Table(sums, joined)
+    top = _largest(joined, sums.hills.summit, table.number)
+    numbers = {"log_scale": np.log(sums.level.scale), "depth": depth}
+    numbers |= _said(table, top)
+    numbers |= _said_elsewhere(table, numbers)
+    numbers |= _grey(table)
+    numbers |= _size(table, sums.level.scale, shape)
     numbers |= _shape(table, top)
-    numbers |= _neighbours(labels, table, hills, joined, top)
+    numbers |= _neighbours(table, top)
     columns = [np.broadcast_to(numbers[name], table.number) for name in NUMBERS]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _said(maps: np.ndarray, table: _Table, ring: _Table, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    p, d = maps[..., 0], maps[..., 1]
-    mean, around = table.mean(p), ring.mean(p)
+def _said(table: _Table, top: np.ndarray) -> dict[str, np.ndarray]:
+    pixels, hills = table.sums.inside, table.sums.hills
+    mean, around = table.mean("p"), table.ring("p")
+    drawn = hills.height.ravel()[pixels.where] / np.maximum(top, 1e-6)[table.joined][pixels.which]
+    odd = np.abs(table.sums.level.maps[..., 1].ravel()[pixels.where] - drawn)
     return {
         "p": mean,
-        "p_spread": table.spread(p),
-        "p_top": table.largest(p),
-        "d": table.mean(d),
-        "oddness": table.mean(np.abs(d - drawn)),
+        "p_spread": np.sqrt(np.maximum(table.mean("pp") - mean**2, 0)),
+        "p_top": _largest(table.joined, table.sums.of_hills["p_top"], table.number),
+        "d": table.mean("d"),
+        "oddness": table.sum(np.bincount(pixels.which, odd, table.sums.number)) / table.safe,
         "p_ring": around,
         "p_fall": mean - around,
     }
 
 
-def _said_elsewhere(around: dict, table: _Table, here: dict) -> dict[str, np.ndarray]:
+def _said_elsewhere(table: _Table, here: dict) -> dict[str, np.ndarray]:
     """Give the same of other scales; where there is none, what is said here."""
-    numbers = {}
-    for name, maps in around.items():
-        for i, what in enumerate("pd"):
-            numbers[f"{what}_{name}"] = here[what] if maps is None else table.mean(maps[..., i])
-    return numbers
+    names = [f"{what}_{scale}" for scale in AROUND for what in "pd"]
+    return {name: table.mean(name) if name in table.sums.of_hills else here[name[0]] for name in names}
 
 
-def _grey(grey: np.ndarray, table: _Table, ring: _Table) -> dict[str, np.ndarray]:
-    noise = 1.4826 * np.median(np.abs(np.diff(grey, axis=1))) / np.sqrt(2) if grey.shape[1] > 1 else 0.0
-    mean, spread = table.mean(grey), ring.spread(grey)
-    step = mean - ring.mean(grey)
-    contrast = step / (spread + noise + 1e-3)
+def _grey(table: _Table) -> dict[str, np.ndarray]:
+    mean, around = table.mean("grey"), table.ring("grey")
+    spread, step = np.sqrt(np.maximum(table.ring("grey2") - around**2, 0)), mean - around
+    contrast = step / (spread + table.sums.noise + 1e-3)
     usual = np.sum(table.area * np.clip(contrast, -3, 3))
     return {
         "grey": mean,
@@ -160,13 +189,9 @@ def _size(table: _Table, scale: float, shape: tuple[int, int]) -> dict[str, np.n
 
 
 def _shape(table: _Table, top: np.ndarray) -> dict[str, np.ndarray]:
-    y, x = (axis.astype(float) for axis in np.unravel_index(table.where, table.labels.shape))
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(table.which, values, table.number) / table.safe
-
-    y, x = y - mean(y)[table.which], x - mean(x)[table.which]
-    yy, xx, xy = mean(y * y) + 1 / 12, mean(x * x) + 1 / 12, mean(x * y)
+    y, x = table.mean("y"), table.mean("x")
+    yy, xx = table.mean("yy") - y * y + 1 / 12, table.mean("xx") - x * x + 1 / 12
+    xy = table.mean("xy") - x * y
     middle, half = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
     return {
         "ellipticity": table.safe / (4 * np.pi * np.sqrt(np.maximum(yy * xx - xy**2, 1e-6))),
@@ -175,19 +200,17 @@ def _shape(table: _Table, top: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _neighbours(
-    labels: np.ndarray, table: _Table, hills: Hills, joined: np.ndarray, top: np.ndarray
-) -> dict[str, np.ndarray]:
+def _neighbours(table: _Table, top: np.ndarray) -> dict[str, np.ndarray]:
     """Say how much of the outline is at the frame and at other particles, and how high the passes to these are."""
-    outline, contact, frame, highest = (np.zeros(table.number) for _ in range(4))
-    for turned in (labels, labels.T):
-        for one, other in ((turned[:-1], turned[1:]), (turned[1:], turned[:-1])):
-            differ = (one != other) & (one > 0)
-            outline += np.bincount(one[differ], minlength=table.number)
-            contact += np.bincount(one[differ & (other > 0)], minlength=table.number)
-        frame += np.bincount(turned[[0, -1]].ravel(), minlength=table.number)
+    hills, joined = table.sums.hills, table.joined
+    mine, other, count = table.sums.sides
+    mine, other = joined[mine], joined[other]
+    outline = np.bincount(mine, count * (mine != other), table.number)
+    contact = np.bincount(mine, count * ((mine != other) & (other > 0)), table.number)
+    frame = table.sum(table.sums.frame)
     first, second = joined[hills.first], joined[hills.second]
     parted = first != second
+    highest = np.zeros(table.number)
     for side in (first[parted], second[parted]):
         np.maximum.at(highest, side, hills.pass_height[parted])
     return {
@@ -196,3 +219,21 @@ def _neighbours(
         "contact": contact / np.maximum(outline, 1),
         "valley": highest / np.maximum(top, 1e-6),
     }
+
+
+def _sides(number: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give how many sides of pixels of one hill are at another hill, or at background: one, other, count."""
+    most = int(number.max(initial=0)) + 1
+    pairs = []
+    for turned in (number, number.T):
+        for one, other in ((turned[:-1], turned[1:]), (turned[1:], turned[:-1])):
+            differ = (one != other) & (one > 0)
+            pairs.append(one[differ].astype(np.int64) * most + other[differ])
+    both, count = np.unique(np.concatenate(pairs), return_counts=True)
+    return both // most, both % most, count
+
+
+def _largest(which: np.ndarray, values: np.ndarray, number: int) -> np.ndarray:
+    result = np.zeros(number)
+    np.maximum.at(result, which, values)
+    return result

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from temlib.files.resampling import resize
 from temlib.particles.level import Level
-from temlib.particles.proposal_numbers import NUMBERS, numbers_of
+from temlib.particles.proposal_numbers import AROUND, NUMBERS, Sums, numbers_of
 from temlib.particles.separation import Hills, hills
 
 __all__ = ["DEPTHS", "Proposals", "propose"]
@@ -103,12 +103,14 @@ def propose(
     members: list[np.ndarray] = []
     numbers = [np.zeros((0, len(NUMBERS)), np.float32)]
     for index, (level, of_level) in enumerate(zip(levels, found, strict=True)):
+        if not of_level.number.any():
+            continue
         known: set[bytes] = set()
-        around = _around(levels, index, average)
-        for depth in depths if of_level.number.any() else ():
+        sums = Sums(level, of_level, _around(levels, index, average))
+        for depth in depths:
             joined = of_level.joined(depth)
-            table = numbers_of(level, of_level, joined, around, shape, depth)
-            areas = np.bincount(joined[of_level.number].ravel(), minlength=len(table))
+            table = numbers_of(sums, joined, shape, depth)
+            areas = np.bincount(joined, sums.of_hills["area"], len(table))
             groups = _groups(joined)
             new = [i for i in range(1, len(table)) if areas[i] >= _SMALLEST and groups[i].tobytes() not in known]
             known.update(groups[i].tobytes() for i in new)
@@ -125,7 +127,7 @@ def _groups(joined: np.ndarray) -> list[np.ndarray]:
 
 def _around(levels: Sequence[Level], index: int, average: Level) -> dict[str, np.ndarray | None]:
     """Give what is said at finer and coarser scales, and on average, at the pixels of one level."""
-    steps = {"fine1": 1, "fine2": 2, "coarse1": -1, "coarse2": -2}
+    steps = dict(zip(AROUND, (1, 2, -1, -2), strict=False))
     others = {name: levels[index + step] if 0 <= index + step < len(levels) else None for name, step in steps.items()}
     others["average"] = average
     return {name: None if other is None else other.sampled_like(levels[index]) for name, other in others.items()}

@@ -52,6 +52,7 @@ def report_figure(
     *,
     title: str = "",
     left_out: ArrayLike = (),
+    review: dict[str, Any] | None = None,
 ) -> Figure:
     """Draw one page: the micrograph with its particles, their sizes, their shapes, and the statistics.
 
@@ -72,6 +73,8 @@ def report_figure(
     left_out : float array
         Sizes of what was proposed as a particle and not taken for one, in the distribution's column and unit:
         drawn as a pale histogram on top of that of the particles.
+    review : dict, optional
+        What a person decided: :meth:`temlib.particles.review.Review.counts`, and in words as ``summary``.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def report_figure(
     _draw_outlines(axes["micrograph"], array, counted)
     _draw_sizes(axes["sizes"], counted, distribution, np.asarray(left_out, float))
     _draw_shapes(axes["shapes"], counted)
-    _draw_statistics(axes["statistics"], len(counted), distribution)
+    _draw_statistics(axes["statistics"], len(counted), distribution, (review or {}).get("summary", ""))
     return figure
 
 
@@ -149,6 +152,7 @@ def report_record(
     exclusions: Sequence[str] = (),
     sought: dict[str, Any] | None = None,
     left_out: ArrayLike = (),
+    review: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Give the numbers of the report and what they depend on, as plain values that JSON can hold.
 
@@ -168,8 +172,8 @@ def report_record(
         Rules by which rows of the table were dropped before, in words.
     sought : dict, optional
         What was looked for: diameter and contrast.
-    left_out
-        As :func:`report_figure` takes it.
+    left_out, review
+        As :func:`report_figure` takes them.
 
     Returns
     -------
@@ -177,7 +181,8 @@ def report_record(
         ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
         ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``min_confidence``, ``sought``,
         ``exclusions``, ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10,
-        d50, d90), and ``size_distribution``, None where less than two particles count.
+        d50, d90), ``review`` where a person looked, and ``size_distribution``, None where less than two particles
+        count.
 
     Raises
     ------
@@ -207,6 +212,7 @@ def report_record(
         "exclusions": rules,
         "particles": {"found": found, "counted": counted, "left_out": found - counted},
         "proposals_left_out": {"number": len(proposals)} | dict(zip(("d10", "d50", "d90"), quantiles)),
+        **({} if review is None else {"review": review}),
         "size_distribution": None if distribution is None else distribution.to_dict(),
     }
 
@@ -254,7 +260,7 @@ def save_report(
     distribution = distribution or _distribution(table, as_array(labels).shape)
     record = report_record(image, labels, table, distribution, left_out=left_out, **record)
     text = json.dumps(record, indent=1, allow_nan=False)
-    figure = report_figure(image, labels, table, distribution, left_out=left_out)
+    figure = report_figure(image, labels, table, distribution, left_out=left_out, review=record.get("review"))
     try:
         save_figure(figure, stem.parent, stem.name)
     finally:
@@ -326,7 +332,7 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     axes.stairs(counts, edges, facecolor=COLOURS["found"], **style)
     if len(left_out):
         pale, _ = np.histogram(left_out, edges)
-        label = f"{len(left_out)} proposals left out"
+        label = f"{len(left_out)} proposal{'s' if len(left_out) > 1 else ''} left out"
         axes.stairs(counts + pale, edges, baseline=counts, facecolor=COLOURS["found"], alpha=0.3, label=label, **style)
         counts = counts + pale
     if distribution is not None:
@@ -371,7 +377,7 @@ def _draw_shapes(axes: Axes, counted: pd.DataFrame) -> None:
     _dress(axes, "aspect ratio, least over greatest Feret diameter", "circularity")
 
 
-def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None) -> None:
+def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None, reviewed: str = "") -> None:
     axes.set_axis_off()
     if distribution is None:
         words = f"N = {n}: two particles at least make a size distribution"
@@ -386,7 +392,9 @@ def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None) 
         known = np.isfinite(estimate.low)
         interval = f"{_number(estimate.low)} to {_number(estimate.high)}" if known else ""
         rows.append([title, _number(estimate.value), interval])
-    axes.text(0.5, 0, distribution.edge_rule, ha="center", va="bottom", fontsize=_FONT, transform=axes.transAxes)
+    said = distribution.edge_rule + (f"\nReviewed: {reviewed}." if reviewed else "")
+    place = {"ha": "center", "va": "top" if reviewed else "bottom", "transform": axes.transAxes}
+    axes.text(0.5, 0.12 if reviewed else 0, said, fontsize=_FONT, wrap=True, **place)
     drawn = axes.table(rows, colLabels=head, cellLoc="right", colLoc="right", bbox=_TABLE_BOX, edges="horizontal")
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(_FONT)

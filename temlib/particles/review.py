@@ -32,7 +32,7 @@ from temlib.writing import write_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FATES", "LARGEST_FILE", "REVIEW", "Review", "apply_review", "filter_columns"]
+__all__ = ["FATES", "LARGEST_FILE", "REVIEW", "Review", "apply_review", "filter_columns", "reviews_in"]
 
 FATES = ("counted", "cut by the frame", "left out by a filter", "left out by hand")
 """What becomes of a particle."""
@@ -255,6 +255,43 @@ class Review:
         table["left_out"] = np.array(fates, int) > 0
         table["why"] = np.array(why, object)
         return table
+
+    @property
+    def counting(self) -> pd.DataFrame:
+        """The rows of :attr:`measured` that neither a filter nor a person leaves out, with ``by_hand``.
+
+        Those that the frame cuts are among them, for :func:`temlib.size_distribution` to see.
+        """
+        table = self.table
+        inside = ~table["left_out"] | (table["why"] == FATES[1])
+        return table[inside].drop(columns=["left_out", "why"]).reset_index(drop=True)
+
+    @property
+    def rules(self) -> list[str]:
+        """Why particles are left out, in words, with their number."""
+        why = self.table["why"]
+        return [
+            f"{reason} ({n} particles)"
+            for reason, n in why.value_counts().sort_index().items()
+            if reason not in FATES[:2] and reason
+        ]
+
+    @property
+    def summary(self) -> str:
+        """How many were found and what became of them, in a sentence."""
+        counts = self.counts()
+        said = [f"{counts['found']} found"]
+        for column, bounds in counts["filters"].items():
+            low, high = (bounds[which] for which in ("low", "high"))
+            ends = [f"from {low:g}"] * (low is not None) + [f"to {high:g}"] * (high is not None)
+            said.append(f"{bounds['outside']} with {column} not {' '.join(ends)}")
+        hands = {"taken_out": "taken out", "removed": "removed", "added": "added"}
+        hands |= {"split": "more by splitting", "merged": "fewer by merging"}
+        by_hand = [f"{counts[name]} {words}" for name, words in hands.items() if counts[name]]
+        said += [f"by hand {', '.join(by_hand)}"] if by_hand else []
+        if self.matched or self.lost:
+            said.append(f"decisions about {self.matched} of {self.matched + self.lost} known by overlap")
+        return f"{'; '.join(said)}; {counts['counted']} counted, {counts['cut_by_frame']} cut by the frame"
 
     @property
     def fates(self) -> dict[int, int]:
@@ -644,6 +681,21 @@ def apply_review(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
         raise MicrographError(f"{path}: cannot be taken up ({reason}); check the file, or move it away") from error
     return review
+
+
+def reviews_in(folder: str | os.PathLike) -> dict[str, Path]:
+    """Give the files of decisions in a folder, by the name of their micrograph.
+
+    Raises
+    ------
+    MicrographError
+        When there are none.
+    """
+    files = sorted(Path(folder).glob(f"*{REVIEW}")) if Path(folder).is_dir() else []
+    if not files:
+        what = "there are no decisions in it" if Path(folder).is_dir() else "there is no such folder"
+        raise MicrographError(f"{folder}: {what}; name the folder that a ParticleReviewer saved into")
+    return {file.name.removesuffix(REVIEW): file for file in files}
 
 
 def filter_columns(table: pd.DataFrame, most_used: bool = False) -> list[str]:

@@ -309,7 +309,7 @@ def open_numbered(particles: Any) -> Any:
 def seconds_of(*stacks: Any) -> tuple[float | None, float]:
     """Give the time [s] from one frame to the next, of the first stack that says it, and that of its first frame."""
     for stack in stacks:
-        axes = stack.axes_manager.navigation_axes if hasattr(stack, "axes_manager") else ()
+        axes: Any = stack.axes_manager.navigation_axes if hasattr(stack, "axes_manager") else ()
         unit = _SECONDS.get(str(axes[0].units).strip()) if len(axes) == 1 else None
         if unit and np.isfinite(axes[0].scale) and axes[0].scale > 0:
             return float(axes[0].scale * unit), float(axes[0].offset * unit)

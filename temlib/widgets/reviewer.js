@@ -345,10 +345,13 @@ function render({ model, el }) {
         if (input === from) from.value = Math.min(from.value, to.value);
         else to.value = Math.max(from.value, to.value);
         const [low, high] = rangeOf(column);
-        const valueAt = (step) => Number((low + (step / STEPS) * (high - low)).toPrecision(6));
+        const valueAt = (step, side) => {
+          const value = low + (step / STEPS) * (high - low); // rounded outwards: what lies on a bound counts
+          return Number((value + side * 1e-5 * Math.abs(value)).toPrecision(7));
+        };
         const bounds = [
-          Number(from.value) === 0 ? null : valueAt(from.value),
-          Number(to.value) === STEPS ? null : valueAt(to.value),
+          Number(from.value) === 0 ? null : valueAt(from.value, -1),
+          Number(to.value) === STEPS ? null : valueAt(to.value, 1),
         ];
         waiting = { do: "filter", column, bounds, drag };
         if (line.upToDate()) sendFilter();

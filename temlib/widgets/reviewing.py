@@ -124,12 +124,17 @@ class Reviewed:
         """
         if self.probability is None:
             raise ValueError("nothing is known of what the network saw there; paint the particle")
+        return self.seen_in(self.probability, self.review.labels, x, y)
+
+    @staticmethod
+    def seen_in(probability: np.ndarray, labels: np.ndarray, x: float, y: float) -> np.ndarray:
+        """Give the same of a probability, where there are no particles yet."""
         row, column = int(np.floor(y)), int(np.floor(x))
-        inside = 0 <= row < self.probability.shape[0] and 0 <= column < self.probability.shape[1]
-        peak = float(self.probability[row, column]) if inside else 0.0
+        inside = 0 <= row < probability.shape[0] and 0 <= column < probability.shape[1]
+        peak = float(probability[row, column]) if inside else 0.0
         if peak < _FAINTEST:
             raise ValueError("the network saw nothing there; paint the particle")
-        pieces = label((self.probability >= _SHARE * peak) & (self.review.labels == 0), connectivity=1)
+        pieces = label((probability >= _SHARE * peak) & (labels == 0), connectivity=1)
         seen = pieces == pieces[row, column]
         if not pieces[row, column] or np.count_nonzero(seen) > _LARGEST_SHARE * seen.size:
             raise ValueError("what the network saw there has no outline; paint the particle")

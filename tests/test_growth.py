@@ -1,0 +1,105 @@
+"""Growth: power laws, rates and diffusion of known movies."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from temlib import growth_curves, track_particles
+from temlib.particles.power_laws import fit_power_law
+from temlib.synthetic import Scene, movie
+
+TIME = np.arange(40.0)
+
+
+def table_of(diameters, events=(), frames=None, seconds=1.0):
+    """Tracks of particles that stay where they are; events are (track, frame, event, partner)."""
+    rows = []
+    for track, values in enumerate(diameters, start=1):
+        for frame, value in zip(frames or range(len(values)), values):
+            row = {"track": track, "frame": frame, "time_s": frame * seconds, "event": "", "partner": 0}
+            row |= {"y_nm": 0.0, "x_nm": 0.0, "equivalent_diameter_nm": value, "touches_edge": False}
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    for track, frame, event, partner in events:
+        where = (table["track"] == track) & (table["frame"] == frame)
+        table.loc[where, "event"], table.loc[where, "partner"] = event, partner
+    return table
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.2, 1.2), st.floats(0.5, 5), st.floats(0, 20), st.floats(1e-3, 1e3))
+def test_an_exact_power_law_gives_its_exponent_in_any_unit(exponent, k, before, unit):
+    diameters = [unit * (k * f * (TIME + before + 1)) ** exponent for f in (0.7, 1, 1.4)]
+    law = fit_power_law([(TIME * 3, d) for d in diameters])
+    assert law.exponent == pytest.approx(exponent, abs=2e-3)
+    assert law.low <= law.exponent <= law.high
+    np.testing.assert_allclose(law.fitted[0], diameters[0], rtol=1e-3)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    rng, held = np.random.default_rng(0), []
+    for _ in range(120):
+        clean = [(4 + a * TIME) ** 0.5 * 3 for a in rng.uniform(0.5, 1.5, 8)]
+        law = fit_power_law([(TIME, d + rng.normal(0, 0.1, 40)) for d in clean])
+        held.append(law.low <= 0.5 <= law.high)
+    assert 0.89 <= np.mean(held) <= 0.99
+
+
+def test_one_wild_diameter_does_not_matter():
+    curves = [(TIME, (3 + TIME) ** 0.5 + np.random.default_rng(s).normal(0, 0.02, 40)) for s in range(4)]
+    curves[0][1][20] = 30
+    assert fit_power_law(curves).exponent == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_movie_gives_exponent_and_diffusion_back():
+    scene = Scene(size_px=256, n_particles=12, diameter_nm=6, diameter_spread=0.2)
+    made = movie(scene, 30, 4, growth_nm=2.5, diffusion_nm2_s=0.05, seconds=2.0)
+    curves = growth_curves(track_particles(made.labels))
+    assert curves.exponent.low <= 0.5 <= curves.exponent.high
+    assert curves.exponent.value == pytest.approx(0.5, abs=0.02)
+    assert curves.diffusion.value == pytest.approx(0.05, rel=0.4)
+    assert (curves.length, curves.time) == ("nm", "s")
+    lag = curves.displacement.iloc[0]
+    assert lag["lag"] == 2.0
+    assert lag["msd"] == pytest.approx(4 * 0.05 * 2, rel=0.3)
+    assert curves.plot().axes[0].get_xlabel() == "time [s]"
+
+
+def test_tracks_are_cut_where_particles_merge_and_where_the_frame_cuts_them():
+    growing = 3 * (1 + TIME) ** 0.5
+    merged = growing + np.where(TIME > 19, 4.0, 0)
+    table = table_of([merged, growing[:20]], [(2, 19, "merges into", 1)])
+    pieces = growth_curves(table).table
+    assert list(zip(pieces["track"], pieces["piece"], pieces["first_frame"], pieces["last_frame"])) == [
+        (1, 1, 0, 19), (1, 2, 20, 39), (2, 1, 0, 19)]  # fmt: skip
+    table.loc[(table["track"] == 1) & (table["frame"] < 5), "touches_edge"] = True
+    assert growth_curves(table).table["first_frame"].min() == 0
+    assert list(growth_curves(table).table["first_frame"]) == [5, 20, 0]
+    assert growth_curves(table, fewest=18).table["frames"].min() >= 18
+
+
+def test_rates_count_events_over_the_time_of_the_movie():
+    table = table_of(
+        [[5.0] * 20, [4.0] * 11, [4.0] * 11], [(2, 10, "dissolves", 0), (3, 10, "dissolves", 0)], seconds=0.5
+    )
+    rates = growth_curves(table).rates.set_index("event")
+    assert rates.loc["dissolves", "count"] == 2
+    assert rates.loc["dissolves", "rate"] == pytest.approx(2 / 9.5)
+    assert rates.loc["dissolves", "low"] == pytest.approx(0.2422 / 9.5, rel=1e-3)  # exact Poisson, 95 %
+    assert rates.loc["dissolves", "high"] == pytest.approx(7.2247 / 9.5, rel=1e-3)
+    assert rates.loc["appears", "low"] == 0
+
+
+def test_too_short_tracks_and_unknown_times_are_dealt_with():
+    short = growth_curves(table_of([[5.0] * 4]))
+    assert np.isnan(short.exponent.value)
+    assert short.table.empty
+    assert short.plot() is not None
+    unknown = growth_curves(table_of([3 * (1 + TIME) ** 0.5]).assign(time_s=np.nan))
+    assert unknown.time == "frame"
+    with pytest.raises(ValueError, match="no column track"):
+        growth_curves(pd.DataFrame({"frame": [1]}))
+    with pytest.raises(ValueError, match="fewest=3"):
+        growth_curves(table_of([[5.0] * 4]), fewest=3)

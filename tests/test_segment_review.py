@@ -1,0 +1,88 @@
+"""``temlib segment --review``: decisions are applied to a folder of micrographs, and said in its tables and reports."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import temlib
+from temlib import cli
+from temlib.errors import MicrographError
+from temlib.files.labels.label_files import load_labels
+from temlib.jobs import batch
+from temlib.particles.review import Review
+from tests.test_batch import Threshold, folder  # noqa: F401
+
+
+@pytest.fixture
+def reviewed(folder):  # noqa: F811
+    """A folder whose first micrograph was looked at."""
+    image = temlib.load_micrograph(folder / "in" / "a.tif")
+    labels, _ = batch._Work._find(type("Work", (), {"segmenter": Threshold()})(), image)
+    review = Review(labels, image)
+    review.split([[80, 70.5], [101, 70.5]])
+    review.take_out([1])
+    review.filter("equivalent_diameter_nm", 11)
+    review.save(folder / "reviewed" / "a_review.json")
+    return folder
+
+
+def run(folder, **options):  # noqa: F811
+    files = batch.files_in([folder / "in"])
+    return batch.segment_files(files, folder / "out", Threshold(), progress=False, **options)
+
+
+def test_decisions_are_applied_and_said_in_tables_and_reports(reviewed):
+    done = run(reviewed, review=reviewed / "reviewed")
+    assert not done.failed
+    assert done.micrographs["particles"].tolist() == [1, 3]
+    said = done.micrographs["review"].tolist()
+    assert said == [
+        "3 found; 2 with equivalent_diameter_nm not from 11; by hand 1 taken out, 1 more by splitting; 1 counted, "
+        "0 cut by the frame",
+        "",
+    ]
+    labels = load_labels(reviewed / "out" / "a_labels.tif")
+    assert len(np.unique(labels[labels > 0])) == 1
+    assert len(pd.read_csv(reviewed / "out" / "a_particles.csv")) == 1
+    review = Review(drawn_anew(reviewed), temlib.load_micrograph(reviewed / "in" / "a.tif"))
+    review.take_out([1])
+    review.save(reviewed / "reviewed" / "a_review.json")
+    again = run(reviewed, review=reviewed / "reviewed")
+    assert again.skipped == 1, "only what was looked at anew is done again"
+    assert any("decisions about its particles have changed" in note for note in again.notes)
+    assert again.micrographs["particles"].tolist() == [2, 3]
+    record = json.loads((reviewed / "out" / "a_report.json").read_text())
+    assert record["review"]["taken_out"] == 1
+    assert record["particles"] == {"found": 3, "counted": 2, "left_out": 1}
+    assert "left out by hand (1 particles)" in record["exclusions"]
+    assert (reviewed / "out" / "a_report.png").stat().st_size > 10_000
+    assert run(reviewed, review=reviewed / "reviewed").skipped == 2
+
+
+def drawn_anew(folder):  # noqa: F811
+    image = temlib.load_micrograph(folder / "in" / "a.tif")
+    return batch._Work._find(type("Work", (), {"segmenter": Threshold()})(), image)[0]
+
+
+def test_decisions_of_another_micrograph_fail_in_one_line_and_stop_nothing(reviewed):
+    path = reviewed / "reviewed" / "a_review.json"
+    record = json.loads(path.read_text()) | {"sha256": "0" * 64}
+    path.write_text(json.dumps(record))
+    (reviewed / "reviewed" / "zinc_review.json").write_text("{}")
+    done = run(reviewed, review=reviewed / "reviewed")
+    (reason,) = done.failed.values()
+    assert "of another micrograph" in reason
+    assert "\n" not in reason
+    assert done.micrographs["micrograph"].tolist() == ["b"]
+    assert any("zinc_review.json: belongs to none of these" in note for note in done.notes)
+
+
+def test_a_folder_without_decisions_is_refused(folder, monkeypatch, capsys):  # noqa: F811
+    with pytest.raises(MicrographError, match="there is no such folder"):
+        run(folder, review=folder / "nowhere")
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda *_: Threshold())
+    arguments = ["segment", str(folder / "in"), "--out", str(folder / "out"), "--review", str(folder / "in")]
+    assert cli.main(arguments) == 2
+    assert "there are no decisions in it" in capsys.readouterr().err

@@ -126,6 +126,7 @@ class Review:
         self._state = _State(int(self.labels.max()) + 1, dict(known if confidence is None else confidence))
         self._before: pd.DataFrame | None = None  # what was measured before pixels changed in the boxes
         self._stale: list[tuple[slice, slice]] = []
+        self._is_mended = False
         self._past: list[tuple[Edit, _State, list[Change]]] = []
         self.undone: list[Edit] = []
         self.unmatched: list[Edit] = []
@@ -233,6 +234,7 @@ class Review:
         of any, and missing for what was added.
         """
         table = self._mended() if self._before is not None else measure_particles(self.labels, **self._measures)
+        self._is_mended |= self._before is not None
         self._before, self._stale = None, []
         height, width = self.labels.shape
         far = [table["top_px"], table["left_px"], height - table["bottom_px"], width - table["right_px"]]
@@ -249,6 +251,12 @@ class Review:
         ``by_hand`` is "split", "merged", "added" or empty; ``left_out`` says whether it does not count, ``why`` for
         which reason: a filter with its bound, by hand, or the frame that cuts it.
         """
+        self._settle()
+        return self.table_so_far
+
+    @property
+    def table_so_far(self) -> pd.DataFrame:
+        """The same at once: after a change of pixels, lengths of outlines may differ in the fourth digit."""
         table = self.measured.copy()
         fates, why = self._judged()
         table["by_hand"] = [self._state.by_hand.get(number, "") for number in table["particle"]]
@@ -306,12 +314,14 @@ class Review:
     @property
     def kept(self) -> np.ndarray:
         """The particles that are neither taken out nor filtered out, in an int32 array of shape (height, width)."""
+        self._settle()
         out = [number for number, fate in self.fates.items() if fate > 1]
         return np.where(np.isin(self.labels, out), 0, self.labels)
 
     @property
     def distribution(self) -> SizeDistribution | None:
         """Of what counts; None where that is fewer than two particles."""
+        self._settle()
         return self.distribution_with()
 
     def distribution_with(self, **options: Any) -> SizeDistribution | None:
@@ -434,6 +444,12 @@ class Review:
             self._before = self.__dict__.get("measured", self._before)
             for name in ("boxes", "measured", "_areas"):
                 self.__dict__.pop(name, None)
+
+    def _settle(self) -> None:
+        """Measure all particles together where some were measured apart: a script that does the same has the same."""
+        if self._is_mended or self._before is not None:
+            self._before, self._is_mended = None, False
+            self.__dict__.pop("measured", None)
 
     def _mended(self) -> pd.DataFrame:
         """Measure those anew that have changed or are near to what has, in a part of the micrograph."""

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("temlib", description="Segment particles in TEM images by transfer learning.")
     parser.add_argument("--version", action="version", version=f"temlib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_figures, _add_segment, _add_workshop):
+    for add in (_add_figures, _add_segment, _add_track, _add_workshop):
         add(commands).add_argument("--debug", action="store_true", help="show where in temlib an error came up")
     return parser
 
@@ -101,7 +101,11 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie"
     )
     segment.add_argument(
-        "--model", type=Path, metavar="FILE", help="a segmenter saved by temlib; default: the one that temlib brings"
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a segmenter saved by temlib; or one that temlib brings, by name: 'synthetic' (default), which learned "
+        "from synthetic micrographs alone, or 'labelled', which real labels taught, too",
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument(
@@ -152,11 +156,49 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         action="store_true",
         help="do again what is done, and replace what stands under the names of results",
     )
+    segment.add_argument(
+        "--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows"
+    )
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
     return segment
+
+
+def _add_track(commands: Any) -> argparse.ArgumentParser:
+    track = commands.add_parser(
+        "track",
+        help="follow the particles of a segmented movie",
+        description="Write a table with a row for each particle in each frame: the number that it keeps, its sizes and "
+        "place, and what happens to it (appears, splits from, leaves, merges into, dissolves). What was stopped goes "
+        "on.",
+    )
+    track.add_argument(
+        "particles",
+        type=Path,
+        metavar="FILE",
+        help="numbered frames, as 'temlib segment MOVIE --particles' writes them",
+    )
+    track.add_argument("--out", type=Path, required=True, metavar="NAME.csv", help="the table")
+    track.add_argument(
+        "--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out"
+    )
+    track.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    track.add_argument("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
+    track.add_argument(
+        "--reach", type=float, metavar="PX", help="how far a particle may get in a frame; default: its diameter"
+    )
+    track.add_argument(
+        "--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2"
+    )
+    track.add_argument("--chunk", type=int, metavar="N", help="frames that are read together")
+    track.add_argument(
+        "--challenge", type=Path, metavar="FOLDER", help="write the tracks as the Cell Tracking Challenge has them, too"
+    )
+    track.add_argument("--overwrite", action="store_true", help="replace what stands under the names of results")
+    track.set_defaults(run=_track, again="what is done is kept, and the same command goes on from there")
+    return track
 
 
 def _add_workshop(commands: Any) -> argparse.ArgumentParser:
@@ -205,15 +247,16 @@ def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.jobs.movies import segment_movie
     from temlib.network.segmenter import load_segmenter
     from temlib.network.trust import DOUBTFUL
-    from temlib.network.unet import BUNDLED
+    from temlib.network.unet import DEFAULT
 
     if options.review:
         raise RunError(f"{options.review}: decisions are about micrographs, not about movies; leave out --review")
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
+    segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
+    where["what"] = "particles" if options.particles else "mask"
     frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
@@ -226,15 +269,17 @@ def _segment_movie(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     if options.out.suffix == ".zspy":
         return _segment_movie(options)
-    if options.scheduler or options.workers != 1 or options.chunk:
-        raise RunError(f"{options.out}: --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy")
+    if options.scheduler or options.workers != 1 or options.chunk or options.particles:
+        raise RunError(
+            f"{options.out}: --particles, --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy"
+        )
     from temlib.jobs.batch import segment_files
     from temlib.jobs.inputs import find_inputs
     from temlib.network.segmenter import load_segmenter
-    from temlib.network.unet import BUNDLED
+    from temlib.network.unet import DEFAULT
 
     inputs = find_inputs(options.files)
-    segmenter = load_segmenter(options.model or BUNDLED, options.runtime).with_confidence(options.min_confidence)
+    segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
     settings["review"] = options.review
@@ -251,6 +296,21 @@ def _segment(options: argparse.Namespace) -> int:
     if options.debug:
         print(*done.tracebacks.values(), sep="\n", file=sys.stderr)
     return 1 if done.failed else 0
+
+
+def _track(options: argparse.Namespace) -> None:
+    from temlib.jobs.challenge import check_folder, export_tracks
+    from temlib.jobs.tracks import track_movie
+
+    if options.challenge:
+        check_folder(options.challenge)
+    settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
+    settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
+    found = track_movie(options.particles, options.out, options.frames, **settings)
+    print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
+    if options.challenge:
+        export_tracks(options.out, options.particles, options.challenge)
+        print(f"{options.challenge}: masks and res_track.txt")
 
 
 def _workshop(options: argparse.Namespace) -> None:

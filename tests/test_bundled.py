@@ -50,7 +50,7 @@ def test_half_precision_is_read_as_the_same_network(small, tmp_path):
 
 def test_the_card_says_what_was_measured():
     table = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""})
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     text = unet.BUNDLED.with_name("CARD.md").read_text()
     assert text == bundled.card(segmenter, table)
     mean = table.query("data == 'emps' and split == 'test'")["iou"].mean()
@@ -60,7 +60,7 @@ def test_the_card_says_what_was_measured():
 
 def test_the_bundled_segmenter_is_small_and_segments_what_it_has_never_seen():
     assert unet.BUNDLED.stat().st_size < 8e6
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
     m = synthetic.simulate(scene, seed=77)
     assert iou(segmenter(m.image), m.mask) > 0.85
@@ -72,12 +72,12 @@ def test_the_bundled_segmenter_is_small_and_segments_what_it_has_never_seen():
 
 
 def test_noise_is_not_trusted():
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     noise = np.random.default_rng(0).normal(size=(256, 256))
     assert segmenter.expected_iou(segmenter.probability(noise)) < 0.5
 
 
 def test_a_starry_sky_is_no_micrograph():
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     with pytest.warns(UserWarning, match="this image: unlike .* two outputs contradict each other"):
         segmenter(bundled.pictures()["hubble_deep_field"])

@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import populations, separation, synthetic_transfer
+from tests.benchmarks import carried, populations, separation, synthetic_transfer, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -333,3 +334,66 @@ def test_what_is_said_of_particles_on_a_support_is_what_was_measured():
         mean, median, size = table.loc[way]
         assert size == 12
         assert f"| {name} | {mean:.2f} | {median:.2f} |" in evidence
+
+
+def test_what_is_said_of_the_two_networks_is_what_was_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    said = " ".join(evidence.split("## Taught by real labels")[1].split("\n## ")[0].split())
+    tables = {
+        name: pd.read_csv(MEASURED / f"{file}.csv").fillna({"split": ""})
+        for name, file in (("synthetic", "bundled"), ("labelled", "labelled"))
+    }
+    sets = [("emps", "validation"), ("emps", "test"), ("simulated", "validation"), ("simulated", "test")]
+    for data, split in sets:
+        cells = []
+        for table in tables.values():
+            some = table[(table["data"] == data) & (table["split"] == split)]["iou"]
+            cells.append(f"{some.mean():.3f}, {some.median():.3f}")
+        assert f"| `{data}`, {split} | {len(some)} | {' | '.join(cells)} |" in said
+    warned = {name: table[table["data"] == "no micrograph"]["warned"] for name, table in tables.items()}
+    assert f"of {warned['labelled'].sum()} of {len(warned['labelled'])} pictures" in said
+    assert f"the other of {warned['synthetic'].sum()}" in said
+    f1 = tables["labelled"].groupby(["data", "split"])["f1"].mean()["emps"]
+    assert f"{f1['validation']:.2f} on validation and {f1['test']:.2f} on test" in said
+
+
+def test_what_is_said_of_the_particles_of_the_two_networks_is_what_was_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    table = pd.read_csv(MEASURED / "carried.csv")
+    scores = carried.summary(table)
+    assert scores["n"].tolist() == 2 * [36, 9, 12, 12, 12]
+    for network in ("synthetic", "labelled"):
+        cells = []
+        for data in ("emps", "simulated"):
+            row = scores.loc[(data, network)]
+            cells += [f"{row['f1']:.2f}", f"{100 * row['within']:.0f} %"]
+        told = [scores.loc[(f"supported, told {what}", network), "f1"] for what in carried.TOLD]
+        cells.append(", ".join(f"{f1:.2f}" for f1 in told))
+        assert f'| `"{network}"` | {" | ".join(cells)} |' in evidence
+    masks = table[table["data"] == "emps"].pivot(index="name", columns="network", values="iou")
+    gain = (masks["labelled"] - masks["synthetic"]).to_numpy()
+    draws = np.random.default_rng(0).choice(gain, (4000, len(gain))).mean(axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    words = f"IoU {gain.mean():+.2f}, 95 % interval over the validation micrographs {low:+.2f} to {high:+.2f}"
+    assert words in evidence
+
+
+def test_particles_are_followed_and_grow_as_the_table_says():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "tracking.csv")
+    assert not table.duplicated(["movie", "source"]).any()
+    for source, rows in table.groupby("source"):
+        assert tracking_line(source, rows) in evidence
+    unaimed = " ".join(evidence.split())
+    assert f"of {tracking.MOVIES} movies that the benchmark plans" in unaimed
+
+
+def tracking_line(source, rows):
+    """The row of the table in the prose: means over movies, of the exponent how often its interval holds the truth."""
+    mean, holds = rows.mean(numeric_only=True), rows["low"].le(rows["truth"]) & rows["high"].ge(rows["truth"])
+    scores = [f"{mean[name]:.2f}" for name in ("hota", "association", "detection", "events_f1")]
+    bias = f"{(rows['exponent'] - rows['truth']).mean():+.3f}"
+    growth = [bias, f"{holds.sum()} of {len(rows)}", f"{100 * mean['diameter_error']:.1f} %"]
+    drift = [f"{mean['drift_error_px']:.2f} px", f"{mean['track_ms']:.0f}, {mean['drift_ms']:.0f}"]
+    segment = f"{mean['segment_ms']:.0f}" if source == "network" else "-"
+    return " | ".join([f"| {source}, {len(rows)}", *scores, *growth, *drift, segment]) + " |"

@@ -69,7 +69,7 @@ def test_a_movie_gives_exponent_and_diffusion_back():
 
 def test_tracks_are_cut_where_particles_merge_and_where_the_frame_cuts_them():
     growing = 3 * (1 + TIME) ** 0.5
-    merged = growing + np.where(TIME > 19, 4.0, 0)
+    merged = growing + np.where(TIME > 19, 0.5, 0)
     table = table_of([merged, growing[:20]], [(2, 19, "merges into", 1)])
     pieces = growth_curves(table).table
     assert list(zip(pieces["track"], pieces["piece"], pieces["first_frame"], pieces["last_frame"])) == [
@@ -78,6 +78,15 @@ def test_tracks_are_cut_where_particles_merge_and_where_the_frame_cuts_them():
     assert growth_curves(table).table["first_frame"].min() == 0
     assert list(growth_curves(table).table["first_frame"]) == [5, 20, 0]
     assert growth_curves(table, fewest=18).table["frames"].min() >= 18
+
+
+def test_tracks_are_cut_where_particles_turn_and_where_they_jump():
+    rising, falling = 3 * (1 + TIME[:20]) ** 0.5, 3 * (1 + TIME[19::-1]) ** 0.5
+    turning = growth_curves(table_of([np.concatenate([rising, falling])]))
+    assert len(turning.table) == 2
+    assert turning.exponent.value == pytest.approx(0.5, abs=0.02)
+    jumping = growth_curves(table_of([3 * (5 + TIME) ** 0.5 + np.where(TIME > 24, 4.0, 0)]))
+    assert list(jumping.table["first_frame"]) == [0, 25]
 
 
 def test_rates_count_events_over_the_time_of_the_movie():

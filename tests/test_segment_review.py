@@ -11,17 +11,21 @@ from temlib import cli
 from temlib.errors import MicrographError
 from temlib.files.labels.label_files import load_labels
 from temlib.jobs import batch
+from temlib.network.finding import find_in
 from temlib.particles.review import Review
 from tests.test_batch import Threshold, folder  # noqa: F401
+
+
+def found_in(image):
+    return find_in(Threshold().maps(image), Threshold.threshold)
 
 
 @pytest.fixture
 def reviewed(folder):  # noqa: F811
     """A folder whose first micrograph was looked at."""
     image = temlib.load_micrograph(folder / "in" / "a.tif")
-    labels, _ = batch._Work._find(type("Work", (), {"segmenter": Threshold()})(), image)
-    review = Review(labels, image)
-    review.split([[80, 70.5], [101, 70.5]])
+    review = Review(found_in(image), image)
+    review.split([[76, 70.5], [105, 70.5]])
     review.take_out([1])
     review.filter("equivalent_diameter_nm", 11)
     review.save(folder / "reviewed" / "a_review.json")
@@ -46,7 +50,8 @@ def test_decisions_are_applied_and_said_in_tables_and_reports(reviewed):
     labels = load_labels(reviewed / "out" / "a_labels.tif")
     assert len(np.unique(labels[labels > 0])) == 1
     assert len(pd.read_csv(reviewed / "out" / "a_particles.csv")) == 1
-    review = Review(drawn_anew(reviewed), temlib.load_micrograph(reviewed / "in" / "a.tif"))
+    image = temlib.load_micrograph(reviewed / "in" / "a.tif")
+    review = Review(found_in(image), image)
     review.take_out([1])
     review.save(reviewed / "reviewed" / "a_review.json")
     again = run(reviewed, review=reviewed / "reviewed")
@@ -59,11 +64,6 @@ def test_decisions_are_applied_and_said_in_tables_and_reports(reviewed):
     assert "left out by hand (1 particles)" in record["exclusions"]
     assert (reviewed / "out" / "a_report.png").stat().st_size > 10_000
     assert run(reviewed, review=reviewed / "reviewed").skipped == 2
-
-
-def drawn_anew(folder):  # noqa: F811
-    image = temlib.load_micrograph(folder / "in" / "a.tif")
-    return batch._Work._find(type("Work", (), {"segmenter": Threshold()})(), image)[0]
 
 
 def test_decisions_of_another_micrograph_fail_in_one_line_and_stop_nothing(reviewed):

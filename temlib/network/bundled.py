@@ -17,8 +17,9 @@ import argparse
 import io
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     import h5py
     import keras
 
-__all__ = ["Recipe", "bundle", "card", "halve_precision", "pretrain"]
+__all__ = ["Recipe", "bundle", "card", "halve_precision", "pretrain", "put_into_package", "rows_of_scores", "score"]
 
 
 _CARD = """\
@@ -252,26 +253,36 @@ def bundle(folder: Path, synthetic_micrographs: int = 150) -> pd.DataFrame:
         ``contradiction``, ``warned``, and ``iou``, ``otsu`` and ``f1``, which pictures that are no
         micrographs do not have.
     """
+    return put_into_package(folder, unet.BUNDLED, CARRIED / "measured" / "bundled.csv", card, synthetic_micrographs)
+
+
+def put_into_package(
+    folder: Path,
+    target: Path,
+    measured: Path,
+    card: Callable[[Segmenter, pd.DataFrame], str],
+    synthetic_micrographs: int = 150,
+) -> pd.DataFrame:
+    """Calibrate and score the best segmenter of a folder; write it, its scores and its model card.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``best.keras``. What is scored is kept in ``scores.csv`` there, set by set, and a rerun goes on.
+    target, measured : Path
+        For the segmenter (``CARD.md`` is written beside it), and for the scores.
+    card : function
+        From the calibrated segmenter and its scores to the text of the card.
+    synthetic_micrographs : int
+        In bright field; a third of it in dark field.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`bundle`.
+    """
     segmenter = load_segmenter(folder / "best.keras")
-    drawn = {
-        mode: synthetic.sample(mode, synthetic_micrographs, 10**6, workers=2) for mode in ("bright_field", "dark_field")
-    }
-    rows = [
-        {"data": f"synthetic {mode}", "split": "", "name": m.name} | scores(segmenter, m.image, m.label_array)
-        for mode, some in drawn.items()
-        for m in islice(some, synthetic_micrographs if mode == "bright_field" else synthetic_micrographs // 3)
-    ]
-    for data, splits in {"simulated": ("train", "validation", "test"), "emps": ("validation", "test")}.items():
-        for split in splits:
-            rows += [
-                {"data": data, "split": split, "name": m.name} | scores(segmenter, m.image, m.labels.data)
-                for m in of_split(data, split)
-            ]
-    rows += [
-        {"data": "no micrograph", "split": "", "name": name} | _unlabelled(segmenter.maps(picture))
-        for name, picture in pictures().items()
-    ]
-    table = pd.DataFrame(rows)
+    table = _scored(segmenter.with_runtime("auto"), folder / "scores.csv", synthetic_micrographs)
     calibrates = (table["data"] == "synthetic bright_field") | (
         (table["data"] == "simulated") & (table["split"] != "test")
     )
@@ -282,11 +293,49 @@ def bundle(folder: Path, synthetic_micrographs: int = 150) -> pd.DataFrame:
     table.insert(6, "warned", (table["expected_iou"] < DOUBTFUL) | unfamiliar)
     table = table.round(4)
     full = segmenter.save(folder / "calibrated.keras", overwrite=True)
-    write_atomically(unet.BUNDLED, lambda path: halve_precision(full, path))
-    write_table(CARRIED / "measured" / "bundled.csv", table, "%.4f")
-    text = card(segmenter, table)
-    write_text(unet.BUNDLED.with_name("CARD.md"), text)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, lambda path: halve_precision(full, path))
+    write_table(measured, table, "%.4f")
+    write_text(target.with_name("CARD.md"), card(segmenter, table))
     return table
+
+
+def _scored(segmenter: Segmenter, kept: Path, synthetic_micrographs: int) -> pd.DataFrame:
+    """Score what the card tells of, set by set; the sets that are kept already are not scored again."""
+    table = pd.read_csv(kept, float_precision="round_trip").fillna({"split": ""}) if kept.exists() else pd.DataFrame()
+    done = set(zip(table["data"], table["split"], strict=True)) if len(table) else set()
+    for (data, split), rows in _sets(segmenter, synthetic_micrographs).items():
+        if (data, split) in done:
+            continue
+        some = pd.DataFrame([{"data": data, "split": split} | row for row in rows()])
+        table = pd.concat([table, some], ignore_index=True)
+        write_table(kept, table, "%.17g")
+    return table
+
+
+def _sets(segmenter: Segmenter, n: int) -> dict[tuple[str, str], Callable[[], list[dict[str, Any]]]]:
+    """Give what scores each set of micrographs, by data and split."""
+
+    def drawn(mode: str, number: int) -> list[dict[str, Any]]:
+        some = islice(synthetic.sample(mode, n, 10**6, workers=2), number)
+        return [{"name": m.name} | scores(segmenter, m.image, m.label_array) for m in some]
+
+    def labelled(data: str, split: str) -> list[dict[str, Any]]:
+        return [{"name": m.name} | scores(segmenter, m.image, m.labels.data) for m in of_split(data, split)]
+
+    def strange() -> list[dict[str, Any]]:
+        return [{"name": name} | _unlabelled(segmenter.maps(picture)) for name, picture in pictures().items()]
+
+    known = [("simulated", "train"), ("simulated", "validation"), ("simulated", "test")]
+    known += [("emps", "validation"), ("emps", "test")]
+    return (
+        {
+            ("synthetic bright_field", ""): partial(drawn, "bright_field", n),
+            ("synthetic dark_field", ""): partial(drawn, "dark_field", n // 3),
+        }
+        | {each: partial(labelled, *each) for each in known}
+        | {("no micrograph", ""): strange}
+    )
 
 
 def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -> str:
@@ -302,6 +351,20 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
         How it was trained.
     """
     best = max(segmenter.history, key=lambda row: row["emps"])
+    return _CARD.format(
+        recipe=recipe,
+        parameters=segmenter.model.count_params(),
+        best=best,
+        scores=rows_of_scores(table),
+        doubtful=DOUBTFUL,
+        least=segmenter.scorer.least if segmenter.scorer else LEAST_PROBABILITY,
+        bright=100 * (1 - recipe.dark_field),
+        dark=100 * recipe.dark_field,
+    )
+
+
+def rows_of_scores(table: pd.DataFrame) -> str:
+    """Give the rows of a card's table, one for each data set and split."""
     rows = []
     for (data, split), some in table.groupby(["data", "split"], sort=False):
         name = f"{data}, {split}" if split else data
@@ -316,16 +379,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
         rows.append(
             f"| {name} | {len(some)} | {scored} | {some['otsu'].mean():.2f} | {some['f1'].mean():.2f} | {warned} |"
         )
-    return _CARD.format(
-        recipe=recipe,
-        parameters=segmenter.model.count_params(),
-        best=best,
-        scores="\n".join(rows),
-        doubtful=DOUBTFUL,
-        least=segmenter.scorer.least if segmenter.scorer else LEAST_PROBABILITY,
-        bright=100 * (1 - recipe.dark_field),
-        dark=100 * recipe.dark_field,
-    )
+    return "\n".join(rows)
 
 
 def pictures() -> dict[str, np.ndarray]:

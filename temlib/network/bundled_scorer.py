@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--micrographs", type=int, default=150, help="synthetic ones; default: 150")
     arguments = parser.parse_args()
-    scorer = teach_scorer(load_segmenter(), arguments.micrographs)
+    scorer = teach_scorer(load_segmenter("synthetic"), arguments.micrographs)
     sys.stdout.write(f"expected IoU {scorer.expected}\nconfidence {scorer.confidence}\n")
     put(scorer, BUNDLED)
 

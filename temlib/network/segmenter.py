@@ -25,7 +25,7 @@ from temlib.network.model_files import read_model
 from temlib.network.sought import Contrast, Diameter, Sought
 from temlib.network.tiling import TILE
 from temlib.network.trust import Trust, agreement
-from temlib.network.unet import BUNDLED
+from temlib.network.unet import BUNDLED, CARRIED_SEGMENTERS, DEFAULT
 from temlib.network.workers import Parcel, of_chunk
 from temlib.particles.level import Level
 from temlib.particles.placing import Found
@@ -489,14 +489,14 @@ class Segmenter:
         return write_atomically(path, write)
 
 
-def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") -> Segmenter:
+def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "keras") -> Segmenter:
     """Load a segmenter that :meth:`Segmenter.save` wrote; no code from the file is run.
 
     Parameters
     ----------
-    path : path
-        A ``.keras`` file; by default the network that temlib brings along, which learned from
-        synthetic micrographs alone.
+    path : path, "synthetic" or "labelled"
+        A ``.keras`` file; or one of the two networks that temlib brings along: ``"synthetic"`` (the default) learned
+        from synthetic micrographs alone, ``"labelled"`` went on from there, taught by real labels.
     runtime : "keras", "openvino" or "auto"
         What shall do the sums, see :func:`temlib.network.tiling.start`.
 
@@ -505,7 +505,7 @@ def load_segmenter(path: str | os.PathLike = BUNDLED, runtime: str = "keras") ->
     SegmenterError
         When the file is missing, damaged, or no segmenter of temlib.
     """
-    path = Path(path)
+    path = Path(CARRIED_SEGMENTERS.get(os.fspath(path), path))
     if not path.is_file():
         raise SegmenterError(f"{path}: there is no such segmenter; train one with temlib.train_segmenter and save it")
     try:

@@ -22,10 +22,19 @@ from temlib.network.model_files import check_weights, read_model
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BUNDLED", "decoder", "encoder", "resolve_weights", "unet"]
+__all__ = ["BUNDLED", "CARRIED_SEGMENTERS", "DEFAULT", "LABELLED", "decoder", "encoder", "resolve_weights", "unet"]
 
 BUNDLED = CARRIED / "bundled" / "segmenter.keras"
-"""The segmenter that temlib brings along; ``python -m temlib.network.bundled`` made it."""
+"""The segmenter that temlib brings along, taught by synthetic micrographs alone; ``temlib.network.bundled`` made it."""
+
+LABELLED = CARRIED / "labelled" / "segmenter.keras"
+"""The one that went on learning from real labels; ``temlib.network.labelled`` made it."""
+
+CARRIED_SEGMENTERS = {"synthetic": BUNDLED, "labelled": LABELLED}
+"""What comes along with temlib, by name."""
+
+DEFAULT = "synthetic"
+"""Which of them is taken where none is named."""
 
 SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
 DEEPEST = "conv_pw_12_relu"

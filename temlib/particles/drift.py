@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
@@ -65,6 +66,14 @@ class Drift:
     def to_dict(self) -> dict[str, object]:
         """Give what JSON can hold; the reference itself is read again."""
         return {"moved": self.moved.tolist(), "reference": self.reference, "at": self._at.tolist()}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any], reference: tuple[np.ndarray, np.ndarray] | None) -> Drift:
+        """Make it again of what :meth:`to_dict` gave, and the frame of reference with its labels."""
+        drift = cls(np.array(kept["moved"]), kept["reference"])
+        if reference is not None:
+            drift.refer_to(kept["reference"], kept["at"], *reference)
+        return drift
 
 
 def _texture(image: np.ndarray, labels: np.ndarray) -> np.ndarray | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from temlib.drawing import FONT_PT, SMALL_PT
 from temlib.palette import COLOURS, SERIES
@@ -23,6 +24,8 @@ __all__ = ["GrowthCurves", "growth_curves", "mean_squared_displacement"]
 _NEEDED = ("track", "frame", "time_s", "event", "partner", "touches_edge")
 _COMPARED = {"1/3": 1 / 3, "1/2": 1 / 2}
 _DRAWN = 60  # curves in the figure
+_AROUND = 5  # frames of which the median is taken, to see where a particle turns or jumps
+_CLEAR, _TURN = 6.0, 0.05  # of the noise, and of the mean diameter: a change beyond both
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ class GrowthCurves:
 def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float = 0.95) -> GrowthCurves:
     """Fit the growth of tracked particles, count what happens to them, and measure how they move.
 
-    A track is cut into pieces where a particle merges into it or splits from it, and where the frame cuts its
-    particle. Times are frames where the time is unknown.
+    A track is cut into pieces where a particle merges into it or splits from it, where it turns from growing to
+    shrinking or jumps, and where the frame cuts its particle. Times are frames where the time is unknown.
 
     Parameters
     ----------
@@ -152,7 +155,7 @@ _TABLE = ["track", "piece", "first_frame", "last_frame", "frames", "begin", "end
 
 
 def _pieces(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """Cut tracks where they take in or give off another, and leave out what the frame cuts."""
+    """Cut tracks where they take in or give off another, turn or jump, and leave out what the frame cuts."""
     merging = table["event"].str.contains("merges into")
     parting = table["event"].str.contains("splits from")
     cuts: dict[int, list[float]] = {}
@@ -163,9 +166,33 @@ def _pieces(table: pd.DataFrame) -> list[pd.DataFrame]:
         number = np.searchsorted(np.sort(cuts.get(track, [])), rows["frame"])
         cut = rows["touches_edge"].astype(bool).to_numpy()
         number = number + np.cumsum(np.diff(cut, prepend=cut[0]))
-        piece = rows.assign(piece=np.unique(number, return_inverse=True)[1] + 1)[~cut]
-        pieces += [part for _, part in piece.groupby("piece")]
+        kept, parts = rows[~cut], []
+        for _, some in kept.groupby(number[~cut]):
+            parts += _split(some, _breaks(some["diameter"].to_numpy()))
+        pieces += [part.assign(piece=count) for count, part in enumerate(parts, start=1)]
     return pieces
+
+
+def _split(rows: pd.DataFrame, at: list[int]) -> list[pd.DataFrame]:
+    return [rows.iloc[first:last] for first, last in pairwise([0, *at, len(rows)])]
+
+
+def _breaks(diameter: np.ndarray) -> list[int]:
+    """Find where a particle turns from growing to shrinking or back, or jumps as by an unnoticed merger."""
+    if len(diameter) < _AROUND:
+        return []
+    smooth = ndimage.median_filter(diameter, _AROUND, mode="nearest")
+    noise = 1.4826 * float(np.median(np.abs(diameter - smooth)))
+    least = max(_CLEAR * noise, _TURN * float(smooth.mean()))
+    breaks = set()
+    for sign in (1, -1):
+        at = int((sign * smooth).argmax())
+        if sign * (smooth[at] - smooth[0]) > least and sign * (smooth[at] - smooth[-1]) > least:
+            breaks.add(at)
+    steps = np.diff(smooth)
+    beyond = np.abs(steps - ndimage.median_filter(steps, _AROUND, mode="nearest"))
+    breaks |= set((np.flatnonzero(beyond > least) + 1).tolist())
+    return sorted(breaks)
 
 
 def _summary(rows: pd.DataFrame, fitted: np.ndarray, confidence: float) -> dict[str, float]:

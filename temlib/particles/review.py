@@ -291,7 +291,7 @@ class Review:
         said = [f"{counts['found']} found"]
         for column, bounds in counts["filters"].items():
             low, high = (bounds[which] for which in ("low", "high"))
-            ends = [f"from {low:g}"] * (low is not None) + [f"to {high:g}"] * (high is not None)
+            ends = [f"{word} {end:g}" for word, end in (("from", low), ("to", high)) if end is not None]
             said.append(f"{bounds['outside']} with {column} not {' '.join(ends)}")
         hands = {"taken_out": "taken out", "removed": "removed", "added": "added"}
         hands |= {"split": "more by splitting", "merged": "fewer by merging"}

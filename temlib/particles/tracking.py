@@ -199,6 +199,33 @@ class Tracker:
         }
         return state | {"tracks": [track.to_dict() for track in self.tracks]}
 
+    @property
+    def begun(self) -> int:
+        """How many tracks there were so far."""
+        return self._next - 1
+
+    @classmethod
+    def from_dict(
+        cls, how: Tracking, kept: dict[str, Any], reference: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> Tracker:
+        """Make it again of what :meth:`to_dict` gave.
+
+        Parameters
+        ----------
+        how : Tracking
+            The settings.
+        kept : dict
+            The state.
+        reference : (array, int array) of shape (height, width), optional
+            Grey levels and labels of the frame ``kept["drift"]["reference"]``, to which the next is registered.
+        """
+        import pandas as pd
+
+        waiting = {int(frame): pd.DataFrame(columns) for frame, columns in kept["waiting"].items()}
+        tracks = [Track.from_dict(track) for track in kept["tracks"]]
+        drift = Drift.from_dict(kept["drift"], reference)
+        return cls(how, kept["frame"], tracks, drift, kept["next"], kept["first"], kept["last"], waiting)
+
 
 def is_dropped(image: np.ndarray) -> bool:
     """Say whether a frame shows nothing, as one that the detector dropped."""

@@ -61,7 +61,7 @@ def learn(network: str, source: str, seed: int) -> temlib.Segmenter:
     """Give what has learned."""
     images, masks = pairs(source, seed)
     if network == "bundled, adapted":
-        ready = temlib.load_segmenter().adapt(
+        ready = temlib.load_segmenter("synthetic").adapt(
             images, masks, views=1, epochs=PASSES["frozen"], seed=seed, progress=False
         )
         ready.trust = None  # no warnings

@@ -48,7 +48,7 @@ def main() -> None:
 def calls() -> dict[str, tuple]:
     """Give each explorer's arguments."""
     made = simulate(Scene(size_px=EDGE, n_particles=12, clustering=0.3), 0)
-    maps = load_segmenter().maps(made.image)
+    maps = load_segmenter("synthetic").maps(made.image)
     truth = Annotated("synthetic", made.image, made.labels)
     return {
         "explore_scene": (made.scene,),

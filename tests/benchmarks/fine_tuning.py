@@ -65,7 +65,7 @@ def learn(method: str, pairs: labels.Labelled, seed: int) -> tuple[temlib.Segmen
     deciding = None
     if "fine-tuned" in method:
         pairs, deciding = held_back(pairs)
-    segmenter, begin = temlib.load_segmenter(), time.perf_counter()
+    segmenter, begin = temlib.load_segmenter("synthetic"), time.perf_counter()
     options = {"seed": seed, "progress": False}
     views = labels.views(len(pairs[0])) if pairs[0] else 0
     if "frozen" in method:

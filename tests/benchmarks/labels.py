@@ -104,7 +104,7 @@ def learn(method: str, data: str, n: int, seed: int):
     """Give what segments an image after learning."""
     labelled = images, masks = pairs(data, "train", n, seed)
     if method == FREE:
-        ready = temlib.load_segmenter()
+        ready = temlib.load_segmenter("synthetic")
         segmenter = ready.adapt(images, masks, views=views(len(images)), seed=seed, progress=False) if images else ready
         segmenter.trust = None  # no warnings
         return segmenter

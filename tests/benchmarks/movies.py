@@ -89,7 +89,7 @@ def measure(folder: str, runtime: str, workers: int) -> dict[str, float]:
     """Segment the movie; give what is measured of it."""
     movies._PIXELS = 1  # chunks as they are in the file
     movie, out = Path(folder) / "movie.zspy", Path(folder) / f"{runtime}-{workers}.zspy"
-    segmenter = load_segmenter(runtime=runtime)
+    segmenter = load_segmenter("synthetic", runtime=runtime)
     found = on_workers(movie, out, segmenter, workers) if workers else in_this_process(movie, out, segmenter)
     found |= {"movie": size(movie) / FRAMES, "mask": size(out) / FRAMES}
     return found | {"segmenter": len(pickle.dumps(segmenter.parcel()))}

@@ -134,7 +134,7 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 def main() -> None:
     """Run the benchmark, write and print its tables."""
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     results = Results(MEASURED / "populations.csv", ("condition", "way"))
     recall = Results(MEASURED / "populations_recall.csv", ("condition", "way"))
     for condition in CONDITIONS:

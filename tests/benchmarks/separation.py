@@ -56,7 +56,7 @@ def main() -> None:
 def ready(network: str, seed: int) -> temlib.Segmenter:
     """Give a network that has learned."""
     if network == "bundled":
-        return temlib.load_segmenter()
+        return temlib.load_segmenter("synthetic")
     learned = datasets.of_split("emps", "train")
     return temlib.train_segmenter([m.image for m in learned], [m.labels for m in learned], seed=seed, **SETTINGS)
 

@@ -113,7 +113,7 @@ def whole_particles(labels: object, particles: object) -> tuple[np.ndarray, np.n
 
 def main() -> None:
     """Run the benchmark, write and print its tables."""
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     table = on_simulated(segmenter)
     table.to_csv(MEASURED / "sizes_simulated.csv", index=False, float_format="%.4g")
     print(table.T)

@@ -104,7 +104,7 @@ def otsu(image: np.ndarray, diameter_px: float, contrast: str) -> np.ndarray:
 @cache
 def network() -> temlib.Segmenter:
     """Give the bundled network."""
-    return temlib.load_segmenter(runtime="auto")
+    return temlib.load_segmenter("synthetic", runtime="auto")
 
 
 def told(*names: str, **fixed: str):

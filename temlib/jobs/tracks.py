@@ -1,0 +1,222 @@
+"""Particles followed through a movie of any length: a table written chunk by chunk, and resumed after a crash.
+
+Until all is done it lies in a hidden folder beside where it will be, ``.NAME.csv.partial``: ``settings.json``, what it
+depends on, under temlib's mark; ``rows.csv``, which grows; and ``state.json``, what the tracker knows after the last
+chunk, and how long ``rows.csv`` was then. What a killed process wrote beyond that is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from temlib.errors import MicrographError, RunError, one_line
+from temlib.files.json_files import read_json
+from temlib.files.micrographs import pixel_size_of
+from temlib.files.stacks import whole_frames
+from temlib.jobs.movies import Movie
+from temlib.jobs.records import MARK, Record, alone
+from temlib.particles.tracking import EVENTS, Tracker, Tracking, open_numbered, seconds_of
+from temlib.progress import progress_bar
+from temlib.writing import is_temporary, remove_leftovers, write_text, writing_to
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["track_movie"]
+
+_KIND = "a movie's tracks under way, 1"
+_RECORD, _ROWS, _STATE = "settings.json", "rows.csv", "state.json"
+_OVERWRITE = "pass overwrite=True (--overwrite)"
+
+
+def track_movie(
+    particles: str | os.PathLike,
+    out: str | os.PathLike,
+    frames: str | os.PathLike | None = None,
+    *,
+    pixel_size_nm: float | None = None,
+    seconds: float | None = None,
+    reach_px: float | None = None,
+    gap: int = 2,
+    chunk: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, int]:
+    """Write the table of :func:`temlib.track_particles` for a movie of any length; go on where it was stopped.
+
+    Each frame is read once. The memory is that of a chunk, and of the particles of the last few frames.
+
+    Parameters
+    ----------
+    particles : path
+        Numbered frames, as ``temlib segment MOVIE --particles`` writes them.
+    out : path
+        The table, ending in ``.csv``. Its numbers have six digits.
+    frames : path, optional
+        The movie, from which the drift of the stage is found.
+    pixel_size_nm, seconds, reach_px, gap
+        See :func:`temlib.track_particles`.
+    chunk : int, optional
+        Frames that are read together; see :func:`temlib.jobs.movies.segment_movie`.
+    overwrite : bool
+        Replace ``out``, and what is left of a run with other settings.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        ``frames``, ``tracks``, and how often each of :data:`temlib.particles.tracking.EVENTS` happened.
+
+    Raises
+    ------
+    MicrographError
+        When these are no numbered frames, or ``frames`` are of another shape.
+    RunError
+        When ``out`` exists, an earlier run had other settings, another process writes it, something that is not
+        temlib's is in the way, or a chunk cannot be read; what is done is kept.
+    OutputError
+        When nothing can be written, as on a full disk.
+    """
+    out = Path(out)
+    if out.suffix != ".csv":
+        raise RunError(f"{out}: tracks are written under a name that ends in .csv")
+    if os.path.lexists(out) and not overwrite:
+        raise RunError(f"{out}: exists already; {_OVERWRITE} to replace it")
+    open_numbered(particles)
+    numbered = Movie.of(particles, pixel_size_nm, chunk)
+    movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk)
+    if movie is not None and movie.shape != numbered.shape:
+        raise MicrographError(
+            f"{frames}: has frames of shape {movie.shape}, {particles} of {numbered.shape}; name those of one movie"
+        )
+    files = [numbered.open(), *([] if movie is None else [movie.open()])]
+    size = next(filter(None, map(pixel_size_of, files)), None)
+    step, begin = seconds_of(*files)
+    pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
+    job = _Job(out.absolute(), numbered, movie, Tracking(pair, seconds or step, begin, reach_px, gap))
+    with alone(out.parent, out.name):
+        return job.run(overwrite, progress)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is done: the numbered frames and those of the movie, how, and whereto."""
+
+    out: Path
+    numbered: Movie
+    movie: Movie | None
+    how: Tracking
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the table lies until it is done."""
+        return self.out.with_name(f".{self.out.name}.partial")
+
+    def run(self, overwrite: bool, progress: bool) -> dict[str, int]:
+        """Track what is left, and give the table its name."""
+        self._begin(overwrite)
+        tracker, counts, written = self._state()
+        with writing_to(self.out), open(self.folder / _ROWS, "ab") as rows:
+            rows.truncate(written)
+            rows.seek(written)
+            parts = list(self._parts(tracker.frame + 1))
+            for part in progress_bar(parts, show=progress, total=len(parts), desc="chunks"):
+                images = repeat(None) if self.movie is None else self._read(self.movie, part)
+                for labels, image in zip(self._read(self.numbered, part), images, strict=False):
+                    for table in tracker.add(labels, image):
+                        _append(rows, table, counts)
+                self._keep(tracker, counts, rows)
+            for table in tracker.finish():
+                _append(rows, table, counts)
+        with writing_to(self.out):
+            os.replace(self.folder / _ROWS, self.out)
+            self._remove()
+        return {"frames": self.numbered.shape[0], "tracks": tracker.begun, **{name: counts[name] for name in EVENTS}}
+
+    def _begin(self, overwrite: bool) -> None:
+        """Make the folder, or find that of an earlier run."""
+        folder, record = self.folder, Record(self.folder / _RECORD, _KIND)
+        its_own = folder.is_dir() and not folder.is_symlink()
+        if os.path.lexists(folder) and not (its_own and (record.content or all(map(is_temporary, folder.iterdir())))):
+            raise RunError(
+                f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out "
+                "another name"
+            )
+        told = {"particles": asdict(self.numbered), "movie": self.movie and asdict(self.movie), "how": asdict(self.how)}
+        told = json.loads(json.dumps(told | {"version": version("temlib")}))
+        kept = {key: value for key, value in (record.content or {}).items() if key != MARK}
+        if kept and kept != told and not overwrite:
+            raise RunError(
+                f"{folder}: holds what is left of a run with another movie or settings; delete it, or {_OVERWRITE}"
+            )
+        with writing_to(self.out):
+            if kept != told:
+                self._remove()
+                record.write(told)
+            remove_leftovers(folder)
+
+    def _state(self) -> tuple[Tracker, Counter[str], int]:
+        """Give what an earlier run knew: the tracker, what it counted, and how many bytes it wrote."""
+        path = self.folder / _STATE
+        if not path.exists():
+            return Tracker(self.how), Counter(), 0
+        kept = read_json(path, error=RunError)
+        try:
+            reference = kept["tracker"]["drift"]["reference"]
+            shown = None
+            if self.movie is not None and reference >= 0:
+                one = slice(reference, reference + 1)
+                shown = self._read(self.movie, one)[0], self._read(self.numbered, one)[0]
+            return Tracker.from_dict(self.how, kept["tracker"], shown), Counter(kept["counts"]), kept["bytes"]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise RunError(f"{path}: is not of this movie; delete {self.folder}, and run again") from error
+
+    def _parts(self, begin: int) -> Iterator[slice]:
+        """Give the chunks that are left, those of the file with more frames in one."""
+        step = max(which.frames for which in (self.numbered, self.movie) if which is not None)
+        for first in range(begin, self.numbered.shape[0], step):
+            yield slice(first, min(first + step, self.numbered.shape[0]))
+
+    def _read(self, movie: Movie, part: slice) -> np.ndarray:
+        try:
+            return whole_frames(movie.open())[part].compute(scheduler="synchronous")
+        except Exception as error:  # its reader raises anything
+            raise RunError(
+                f"{movie.path}: frames {part.start} to {part.stop - 1} cannot be read ({one_line(error)}); what is "
+                "done is kept"
+            ) from error
+
+    def _keep(self, tracker: Tracker, counts: Counter[str], rows: Any) -> None:
+        """Note how far it is, when the rows are on the disk."""
+        rows.flush()
+        os.fsync(rows.fileno())
+        state = {"tracker": tracker.to_dict(), "counts": counts, "bytes": rows.tell()}
+        write_text(self.folder / _STATE, json.dumps(state))
+
+    def _remove(self) -> None:
+        """Remove what temlib made in the folder, its mark last, and the folder when nothing else is in it."""
+        for name in (_STATE, _ROWS, _RECORD):
+            (self.folder / name).unlink(missing_ok=True)
+        if self.folder.exists():
+            remove_leftovers(self.folder)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+
+
+def _append(rows: Any, table: pd.DataFrame, counts: Counter[str]) -> None:
+    """Write the rows of a frame, with the names of the columns where they are the first."""
+    text = table.to_csv(index=False, float_format="%.6g", header=rows.tell() == 0, lineterminator="\n")
+    rows.write(text.encode())
+    counts.update(event for events in table["event"] if events for event in events.split(", "))

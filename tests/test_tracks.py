@@ -1,0 +1,217 @@
+"""Tracks of movies on disk: chunk by chunk, killed and resumed, and as others have them."""
+
+import os
+import warnings
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+import temlib
+from temlib import cli, synthetic, track_particles
+from temlib.errors import RunError, TemlibError
+from temlib.files.stacks import like
+from temlib.jobs import challenge, movies, tracks
+from temlib.jobs.challenge import export_tracks, lineage
+from temlib.jobs.tracks import track_movie
+
+pytest.importorskip("zarr", reason="needs zarr: pip install 'temlib[cluster]'")
+FRAMES, CHUNK = 14, 3
+
+
+def save(signal, path, frames=None):
+    data = signal.data.compute()[:frames]
+    signal = like(signal.inav[: len(data)], da.from_array(data, chunks=(CHUNK, *data.shape[1:])), "a movie")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        signal.save(path, show_progressbar=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(movies, "_PIXELS", 1)
+
+
+@pytest.fixture(scope="module")
+def made():
+    scene = synthetic.Scene(size_px=96, n_particles=8, diameter_nm=5, diameter_spread=0.2)
+    return synthetic.movie(
+        scene, FRAMES, 5, growth_nm=1.5, diffusion_nm2_s=0.5, nucleation_per_s=0.3, dissolving=0.2, dropped=0.1,
+        drift_nm_s=(0.3, -0.2), seconds=0.5,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def files(made, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("movie")
+    return save(made.labels, folder / "particles.zspy"), save(made.image, folder / "movie.zspy")
+
+
+@pytest.fixture(scope="module")
+def whole(files, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "tracks.csv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(movies, "_PIXELS", 1)
+        track_movie(*files[:1], out, files[1], progress=False)
+    return out
+
+
+def test_the_file_holds_the_table_of_the_function(files, whole):
+    expected = track_particles(*files)
+    table = pd.read_csv(whole, keep_default_na=True).assign(event=lambda t: t["event"].fillna(""))
+    assert list(table.columns) == list(expected.columns)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-5, atol=1e-6)
+    assert (table["event"] != "").any()
+
+
+class Killed(BaseException):
+    """Nothing that is caught on the way."""
+
+
+def killed_at(step, monkeypatch):
+    """Let the process end when it is about to rename its file number ``step``."""
+    rename, steps = os.replace, []
+
+    def replace(*names, **options):
+        steps.append(names)
+        if len(steps) == step:
+            raise Killed
+        return rename(*names, **options)
+
+    monkeypatch.setattr(os, "replace", replace)
+    return steps
+
+
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_killed_at_any_point_it_ends_with_the_same_bytes(files, tmp_path, monkeypatch, with_frames):
+    names = files if with_frames else files[:1]
+
+    def track(out):
+        return track_movie(names[0], out, *names[1:], progress=False)
+
+    with monkeypatch.context() as patch:
+        steps = killed_at(0, patch)
+        counts = track(tmp_path / "tracks.csv")
+    assert len(steps) == 7  # settings, five chunks, the result
+    for step in range(1, len(steps) + 1):
+        out = tmp_path / str(step) / "tracks.csv"
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            with pytest.raises(Killed):
+                track(out)
+        assert not out.exists()
+        assert track(out) == counts
+        assert out.read_bytes() == (tmp_path / "tracks.csv").read_bytes(), step
+        assert [path.name for path in out.parent.iterdir()] == ["tracks.csv"]
+
+
+def test_each_frame_is_read_once_a_chunk_at_a_time(files, tmp_path, monkeypatch):
+    read, of_job = [], tracks._Job._read
+
+    def noted(self, movie, part):
+        read.append((part.start, part.stop))
+        return of_job(self, movie, part)
+
+    monkeypatch.setattr(tracks._Job, "_read", noted)
+    track_movie(files[0], tmp_path / "tracks.csv", files[1], progress=False)
+    assert read == [pair for pair in [(0, 3), (3, 6), (6, 9), (9, 12), (12, 14)] for _ in range(2)]
+
+
+def test_another_run_in_the_way_is_said_in_one_line(files, tmp_path, monkeypatch):
+    out = tmp_path / "tracks.csv"
+    with monkeypatch.context() as patch:
+        killed_at(3, patch)
+        with pytest.raises(Killed):
+            track_movie(files[0], out, progress=False)
+    with pytest.raises(RunError, match="left of a run with another movie or settings"):
+        track_movie(files[0], out, gap=1, progress=False)
+    track_movie(files[0], out, gap=1, overwrite=True, progress=False)
+    with pytest.raises(RunError, match="exists already"):
+        track_movie(files[0], out, progress=False)
+    mine = tmp_path / ".other.csv.partial"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="is in the way"):
+        track_movie(files[0], tmp_path / "other.csv", overwrite=True, progress=False)
+    assert (mine / "thesis.txt").read_text() == "mine"
+
+
+def test_bad_files_are_refused_in_one_line(made, files, tmp_path):
+    short = save(made.image, tmp_path / "short.zspy", 4)
+    one = save(made.labels, tmp_path / "one.zspy", 1)
+    for names, reason in [
+        ((tmp_path / "none.zspy", tmp_path / "a.csv"), "there is no such file"),
+        ((one, tmp_path / "a.csv"), "is one frame, not a movie"),
+        ((files[0], tmp_path / "a.csv", short), "name those of one movie"),
+        ((files[0], tmp_path / "a.txt"), "ends in .csv"),
+    ]:
+        with pytest.raises(TemlibError, match=reason) as caught:
+            track_movie(*names, progress=False)
+        assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.zspy", "short.zspy"]
+
+
+def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):
+    out, folder = tmp_path / "tracks.csv", tmp_path / "01_RES"
+    assert (
+        cli.main(["track", str(files[0]), "--frames", str(files[1]), "--out", str(out), "--challenge", str(folder)])
+        == 0
+    )
+    assert f"{FRAMES} frames, " in capsys.readouterr().out
+    assert out.read_bytes() == whole.read_bytes()
+    assert len(list(folder.glob("mask*.tif"))) == FRAMES
+    command = ["track", str(files[0]), "--out", str(tmp_path / "b.csv"), "--challenge", str(folder)]
+    assert cli.main(command) == 2
+    assert "name an empty folder" in capsys.readouterr().err
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_a_movie_is_segmented_into_numbered_particles(files, tmp_path):
+    out = tmp_path / "particles.zspy"
+    command = ["segment", str(files[1]), "--out", str(out), "--particles", "--scale", "1", "--runtime", "keras"]
+    assert cli.main(command) == 0
+    assert temlib.load_micrograph(out, lazy=True).data.dtype.kind in "iu"
+    assert cli.main(["track", str(out), "--out", str(tmp_path / "tracks.csv")]) == 0
+
+
+def tracked(*rows):
+    return pd.DataFrame(rows, columns=["track", "frame", "event", "partner"])
+
+
+def test_pieces_are_cut_at_gaps_and_where_others_split():
+    gap = tracked((1, 0, "", 0), (1, 1, "", 0), (1, 4, "", 0))
+    assert lineage(gap)[1] == [(1, 0, 1, 0), (2, 4, 4, 1)]
+    split = tracked((1, 0, "", 0), (1, 1, "", 0), (2, 1, "splits from", 1), (2, 2, "", 0))
+    numbers, pieces = lineage(split)
+    assert pieces == [(1, 0, 0, 0), (2, 1, 1, 1), (3, 1, 2, 1)]
+    assert numbers.tolist() == [1, 2, 3, 3]
+    late = tracked((7, 0, "", 0), (3, 1, "splits from", 7), (7, 1, "", 0))  # the child stands before its parent
+    assert [piece[3] for piece in lineage(late)[1]] == [0, 1, 1]
+
+
+def test_the_challenge_has_each_track_in_each_of_its_frames(made, tmp_path):
+    labels = made.labels.data.compute()
+    table = track_particles(labels)
+    folder = export_tracks(table, labels, tmp_path / "out")
+    lines = np.loadtxt(folder / "res_track.txt", int, ndmin=2)
+    drawn = np.stack([tifffile.imread(path) for path in sorted(folder.glob("mask*.tif"))])
+    assert drawn.dtype == np.uint16
+    assert ((drawn > 0) == (labels > 0)).all()
+    shown = [set(np.unique(frame)) - {0} for frame in drawn]
+    for number, begin, end, parent in lines:
+        assert [frame for frame, some in enumerate(shown) if number in some] == list(range(begin, end + 1))
+        assert parent == 0 or lines[parent - 1][2] < begin
+    assert set().union(*shown) == set(lines[:, 0])
+
+
+def test_other_frames_or_too_many_tracks_are_not_exported(made, tmp_path, monkeypatch):
+    labels = made.labels.data.compute()
+    table = track_particles(labels)
+    with pytest.raises(TemlibError, match="other particles"):
+        export_tracks(table, np.roll(labels, 1, axis=0), tmp_path / "a")
+    monkeypatch.setattr(challenge, "_HIGHEST", 3)
+    with pytest.raises(TemlibError, match="more than the format's 3"):
+        export_tracks(table, labels, tmp_path / "b")

@@ -233,7 +233,8 @@ class Review:
         That is the distance [px] between the particle's box and the frame. ``confidence`` is there where it is known
         of any, and missing for what was added.
         """
-        table = self._mended() if self._before is not None else measure_particles(self.labels, **self._measures)
+        before = self._before
+        table = measure_particles(self.labels, **self._measures) if before is None else self._mended(before)
         self._is_mended |= self._before is not None
         self._before, self._stale = None, []
         height, width = self.labels.shape
@@ -451,7 +452,7 @@ class Review:
             self._before, self._is_mended = None, False
             self.__dict__.pop("measured", None)
 
-    def _mended(self) -> pd.DataFrame:
+    def _mended(self, before: pd.DataFrame) -> pd.DataFrame:
         """Measure those anew that have changed or are near to what has, in a part of the micrograph."""
         import pandas as pd
 
@@ -469,7 +470,7 @@ class Review:
         for place, columns in zip(part, _PLACES, strict=True):
             anew[[*columns]] += place.start
         anew[["frame_height_px", "frame_width_px"]] = self.labels.shape
-        table = self._before.drop(columns=["frame_distance_px", "confidence"], errors="ignore")
+        table = before.drop(columns=["frame_distance_px", "confidence"], errors="ignore")
         table = table[np.isin(table["particle"], [*self.boxes]) & ~np.isin(table["particle"], numbers)]
         return pd.concat([table, anew]).sort_values("particle", ignore_index=True)
 

@@ -152,6 +152,8 @@ def test_the_keyboard_alone_suffices(browser, lab, tmp_path):
     assert kept_in(tmp_path).counts()["split"] == 1
     slider = page.get_by_label("greatest equivalent diameter [px]")
     slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert slider.input_value() == "399", "JupyterLab leaves the arrow keys to sliders"
     page.keyboard.press("Home")
     counted(page, 1)
     page.close()

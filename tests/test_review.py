@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+from scipy.ndimage import gaussian_filter
 
 import temlib
 from temlib.errors import MicrographError
@@ -186,6 +188,53 @@ def test_any_sequence_of_edits_is_undone_exactly_and_replayed_equally(steps):
     while review.edits:
         review.undo()
     assert np.array_equal(review.labels, drawn())
+
+
+GRID = (150, 240)
+OF_OUTLINES = ("feret", "perimeter", "aspect_ratio", "circularity", "roundness", "convexity", "extent")  # of float32
+PLACE = st.tuples(st.integers(0, 239), st.integers(0, 149))
+CHANGE = st.one_of(
+    st.tuples(st.sampled_from(["remove", "merge"]), st.lists(st.integers(1, 40), min_size=2, max_size=3)),
+    st.tuples(st.just("split"), st.tuples(PLACE, PLACE)),
+    st.tuples(st.just("add"), st.tuples(PLACE, st.integers(2, 9))),
+    st.tuples(st.just("undo"), st.none()),
+)
+
+
+def grid():
+    """Forty discs of several sizes, some of them touching, and what a network and a scale bar would make of them."""
+    labels = np.zeros(GRID, np.int32)
+    rng = np.random.default_rng(5)
+    for number in range(1, 41):
+        centre = (15 + 30 * ((number - 1) // 8) + rng.integers(-4, 5), 15 + 30 * ((number - 1) % 8))
+        labels[disc(GRID, centre, rng.integers(4, 17)) & (labels == 0)] = number
+    chances = np.clip(gaussian_filter((labels > 0).astype(float), 2) + rng.uniform(0, 0.2, GRID), 0, 1)
+    marks = np.zeros(GRID, bool)
+    marks[140:, 200:] = True
+    return labels, rng.normal(100, 10, GRID) - 50 * (labels > 0), chances, marks
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.lists(CHANGE, min_size=1, max_size=4))
+def test_what_is_measured_near_a_change_is_what_is_measured_everywhere(steps):
+    labels, image, probability, marks = grid()
+    measures = {"probability": probability, "marks": marks, "pixel_size_nm": (0.4, 0.5)}
+    review = Review(labels, image, **measures)
+    assert len(review.measured) == 40
+    for place, (name, value) in enumerate(steps):
+        try:
+            if name == "add":
+                review.add(disc(GRID, value[0][::-1], value[1]))
+            else:
+                getattr(review, name)(*(() if value is None else (value,)))
+        except ValueError:
+            continue
+        if place % 2 == 0 and review.labels.any():  # now and then two changes are measured together
+            everywhere = Review(review.labels, image, **measures).measured
+            drawn_lengths = [name for name in everywhere if name.startswith(OF_OUTLINES)]
+            assert_frame_equal(review.measured[drawn_lengths], everywhere[drawn_lengths], rtol=2e-3)
+            others = everywhere.columns.difference(drawn_lengths)
+            assert_frame_equal(review.measured[others], everywhere[others])
 
 
 @settings(deadline=None, max_examples=15)

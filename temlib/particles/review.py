@@ -45,6 +45,8 @@ LARGEST_FILE = 2**28
 
 _KIND, _LARGEST_NUMBER = "review of particles, 1", 10**7
 _LISTS = ("edits", "undone", "unmatched")
+_RING_PX = 16  # around a particle, in which its background and outline are looked for
+_PLACES = (("centroid_y_px", "top_px", "bottom_px"), ("centroid_x_px", "left_px", "right_px"))
 _NO_FILTER = ("particle", "frame_height_px", "frame_width_px", "pixel_height_nm", "pixel_width_nm")
 _FIRST_FILTERS = ("equivalent_diameter", "aspect_ratio", "circularity", "solidity", "contrast", "frame_distance_px")
 
@@ -122,6 +124,9 @@ class Review:
         self._found = sha256(self.labels.tobytes()).hexdigest()
         self.n_found = len(np.unique(self.labels[self.labels > 0]))
         self._state = _State(int(self.labels.max()) + 1, dict(known if confidence is None else confidence))
+        self._before: pd.DataFrame | None = None  # what was measured before pixels changed in the boxes
+        self._stale: list[tuple[slice, slice]] = []
+        self._is_mended = False
         self._past: list[tuple[Edit, _State, list[Change]]] = []
         self.undone: list[Edit] = []
         self.unmatched: list[Edit] = []
@@ -228,7 +233,10 @@ class Review:
         That is the distance [px] between the particle's box and the frame. ``confidence`` is there where it is known
         of any, and missing for what was added.
         """
-        table = measure_particles(self.labels, **self._measures)
+        before = self._before
+        table = measure_particles(self.labels, **self._measures) if before is None else self._mended(before)
+        self._is_mended |= self._before is not None
+        self._before, self._stale = None, []
         height, width = self.labels.shape
         far = [table["top_px"], table["left_px"], height - table["bottom_px"], width - table["right_px"]]
         table["frame_distance_px"] = np.min(far, axis=0) if len(table) else np.zeros(0, int)
@@ -244,6 +252,12 @@ class Review:
         ``by_hand`` is "split", "merged", "added" or empty; ``left_out`` says whether it does not count, ``why`` for
         which reason: a filter with its bound, by hand, or the frame that cuts it.
         """
+        self._settle()
+        return self.table_so_far
+
+    @property
+    def table_so_far(self) -> pd.DataFrame:
+        """The same at once: after a change of pixels, lengths of outlines may differ in the fourth digit."""
         table = self.measured.copy()
         fates, why = self._judged()
         table["by_hand"] = [self._state.by_hand.get(number, "") for number in table["particle"]]
@@ -301,12 +315,14 @@ class Review:
     @property
     def kept(self) -> np.ndarray:
         """The particles that are neither taken out nor filtered out, in an int32 array of shape (height, width)."""
+        self._settle()
         out = [number for number, fate in self.fates.items() if fate > 1]
         return np.where(np.isin(self.labels, out), 0, self.labels)
 
     @property
     def distribution(self) -> SizeDistribution | None:
         """Of what counts; None where that is fewer than two particles."""
+        self._settle()
         return self.distribution_with()
 
     def distribution_with(self, **options: Any) -> SizeDistribution | None:
@@ -420,13 +436,43 @@ class Review:
         self.undone = []
 
     def _write(self, changes: Iterable[Change]) -> None:
-        """Change pixels, and forget what was measured on them."""
+        """Change pixels, and remember where what was measured holds no more."""
         changes = list(changes)
         for box, pixels in changes:
             self.labels[box] = pixels
+            self._stale.append(box)
         if changes:
+            self._before = self.__dict__.get("measured", self._before)
             for name in ("boxes", "measured", "_areas"):
                 self.__dict__.pop(name, None)
+
+    def _settle(self) -> None:
+        """Measure all particles together where some were measured apart: a script that does the same has the same."""
+        if self._is_mended or self._before is not None:
+            self._before, self._is_mended = None, False
+            self.__dict__.pop("measured", None)
+
+    def _mended(self, before: pd.DataFrame) -> pd.DataFrame:
+        """Measure those anew that have changed or are near to what has, in a part of the micrograph."""
+        import pandas as pd
+
+        reach = _RING_PX + int(np.sqrt(self._areas[1:].max(initial=0)))  # a particle's surroundings are smaller
+        near = _around(self._stale, reach, self.labels.shape)
+        numbers = np.unique(self.labels[near])
+        boxes = [self.boxes[number] for number in numbers[numbers > 0].tolist()]
+        part = _around([near, *boxes], reach, self.labels.shape)
+        measures = self._measures | {
+            name: None if self._measures[name] is None else as_array(self._measures[name])[part]
+            for name in ("image", "probability", "marks")
+        }
+        anew = measure_particles(self.labels[part], **measures)
+        anew = anew[np.isin(anew["particle"], numbers)]
+        for place, columns in zip(part, _PLACES, strict=True):
+            anew[[*columns]] += place.start
+        anew[["frame_height_px", "frame_width_px"]] = self.labels.shape
+        table = before.drop(columns=["frame_distance_px", "confidence"], errors="ignore")
+        table = table[np.isin(table["particle"], [*self.boxes]) & ~np.isin(table["particle"], numbers)]
+        return pd.concat([table, anew]).sort_values("particle", ignore_index=True)
 
     def _decided(self, edit: Edit) -> tuple[_State, list[Change]]:
         decided = dict(self._state.decided)
@@ -706,6 +752,18 @@ def _taken(particles: Any, image: Any, name: str) -> tuple[np.ndarray, dict[int,
             f"{what}particles have shape {array.shape}, the micrograph {as_array(image).shape}; give those of it"
         )
     return array.astype(np.int32), known
+
+
+def _around(boxes: list[tuple[slice, slice]], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Give the box that holds boxes and a margin around them."""
+    rows, columns = (
+        slice(
+            max(min(box[axis].start for box in boxes) - margin, 0),
+            min(max(box[axis].stop for box in boxes) + margin, shape[axis]),
+        )
+        for axis in (0, 1)
+    )
+    return rows, columns
 
 
 def _handed_on(said: Mapping[int, Any], number: int, new: Iterable[int]) -> dict[int, Any]:

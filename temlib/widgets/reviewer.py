@@ -384,7 +384,7 @@ class ParticleReviewer(anywidget.AnyWidget):
     def _state_of(self, reviewed: Reviewed, message: str) -> dict[str, Any]:
         review = reviewed.review
         height, width = review.labels.shape
-        table = review.table
+        table = review.table_so_far
         return {
             "name": reviewed.name,
             "index": self._index,

@@ -143,7 +143,10 @@ function makeStage(root, placed) {
 // Keys that do something, but not while somebody types or moves a slider; `hold(down)` is told of the space bar.
 function listenToKeys(root, keys, hold, isTyping) {
   root.addEventListener("keydown", (event) => {
-    if (isTyping(event)) return;
+    if (isTyping(event)) {
+      event.stopPropagation(); // JupyterLab takes arrow keys from sliders
+      return;
+    }
     if (event.key === " ") hold(true);
     else if (event.altKey || ((event.ctrlKey || event.metaKey) && !"zyZ".includes(event.key)) || !keys[event.key]) return;
     else keys[event.key](event);

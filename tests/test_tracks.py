@@ -1,6 +1,5 @@
 """Tracks of movies on disk: chunk by chunk, killed and resumed, and as others have them."""
 
-import os
 import warnings
 
 import dask.array as da
@@ -16,6 +15,7 @@ from temlib.files.stacks import like
 from temlib.jobs import challenge, movies, tracks
 from temlib.jobs.challenge import export_tracks, lineage
 from temlib.jobs.tracks import track_movie
+from tests.test_movies import Killed, killed_at
 
 pytest.importorskip("zarr", reason="needs zarr: pip install 'temlib[cluster]'")
 FRAMES, CHUNK = 14, 3
@@ -65,24 +65,6 @@ def test_the_file_holds_the_table_of_the_function(files, whole):
     assert list(table.columns) == list(expected.columns)
     pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-5, atol=1e-6)
     assert (table["event"] != "").any()
-
-
-class Killed(BaseException):
-    """Nothing that is caught on the way."""
-
-
-def killed_at(step, monkeypatch):
-    """Let the process end when it is about to rename its file number ``step``."""
-    rename, steps = os.replace, []
-
-    def replace(*names, **options):
-        steps.append(names)
-        if len(steps) == step:
-            raise Killed
-        return rename(*names, **options)
-
-    monkeypatch.setattr(os, "replace", replace)
-    return steps
 
 
 @pytest.mark.parametrize("with_frames", [False, True])

@@ -24,9 +24,9 @@ import numpy as np
 from temlib.errors import RunError, TemlibError
 from temlib.files.json_files import read_json
 from temlib.files.stacks import like
-from temlib.jobs.records import MARK, Record
+from temlib.jobs.records import MARK, Record, record_in
 from temlib.network.segmenter import RESULTS
-from temlib.writing import is_temporary, remove_leftovers, write_table, write_text, writing_to
+from temlib.writing import remove_leftovers, write_table, write_text, writing_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,14 +147,7 @@ class MovieResult:
 
     def _record(self) -> Record:
         """Look at the folder's record; refuse a folder that is not temlib's."""
-        folder, record = self.folder, Record(self.folder / _RECORD, _KIND)
-        its_own = folder.is_dir() and not folder.is_symlink()
-        if os.path.lexists(folder) and not (its_own and (record.content or all(map(is_temporary, folder.iterdir())))):
-            raise RunError(
-                f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out "
-                "another name"
-            )
-        return record
+        return record_in(self.folder, _RECORD, _KIND)
 
     def _remove(self) -> None:
         """Remove what temlib made in the folder, its mark last, and the folder when nothing else is in it."""

@@ -24,9 +24,9 @@ from filelock import FileLock, Timeout
 
 from temlib.errors import RunError
 from temlib.files.json_files import parse_json, read_bytes
-from temlib.writing import write_text, writing_to
+from temlib.writing import is_temporary, write_text, writing_to
 
-__all__ = ["MARK", "Record", "Watched", "alone", "is_marked"]
+__all__ = ["MARK", "Record", "Watched", "alone", "is_marked", "record_in"]
 
 MARK = "temlib"
 """The key under which a JSON file says that it is temlib's, and what it is a record of."""
@@ -131,6 +131,23 @@ class Record:
         """Write what it says from now on, under temlib's mark."""
         self.content, self.foreign = {MARK: self.kind} | content, False
         write_text(self.path, json.dumps(self.content, indent=1) + "\n")
+
+
+def record_in(folder: Path, name: str, kind: str) -> Record:
+    """Look at the record of a folder for what is not finished, which need not be there.
+
+    Raises
+    ------
+    RunError
+        When what is there is a link, no folder, or one that temlib did not make.
+    """
+    record = Record(folder / name, kind)
+    its_own = folder.is_dir() and not folder.is_symlink()
+    if os.path.lexists(folder) and not (its_own and (record.content or all(map(is_temporary, folder.iterdir())))):
+        raise RunError(
+            f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out another name"
+        )
+    return record
 
 
 def is_marked(path: Path) -> bool:

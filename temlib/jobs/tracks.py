@@ -25,10 +25,10 @@ from temlib.files.json_files import read_json
 from temlib.files.micrographs import pixel_size_of
 from temlib.files.stacks import whole_frames
 from temlib.jobs.movies import Movie
-from temlib.jobs.records import MARK, Record, alone
+from temlib.jobs.records import MARK, alone, record_in
 from temlib.particles.tracking import EVENTS, Tracker, Tracking, open_numbered, seconds_of
 from temlib.progress import progress_bar
-from temlib.writing import is_temporary, remove_leftovers, write_text, writing_to
+from temlib.writing import remove_leftovers, write_text, writing_to
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,13 +147,7 @@ class _Job:
 
     def _begin(self, overwrite: bool) -> None:
         """Make the folder, or find that of an earlier run."""
-        folder, record = self.folder, Record(self.folder / _RECORD, _KIND)
-        its_own = folder.is_dir() and not folder.is_symlink()
-        if os.path.lexists(folder) and not (its_own and (record.content or all(map(is_temporary, folder.iterdir())))):
-            raise RunError(
-                f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out "
-                "another name"
-            )
+        folder, record = self.folder, record_in(self.folder, _RECORD, _KIND)
         told = {"particles": asdict(self.numbered), "movie": self.movie and asdict(self.movie), "how": asdict(self.how)}
         told = json.loads(json.dumps(told | {"version": version("temlib")}))
         kept = {key: value for key, value in (record.content or {}).items() if key != MARK}

@@ -63,9 +63,9 @@ of {recipe.batch_size} windows of {recipe.window} px. No micrograph and no weigh
 **Chosen with labels**: of the states of this training, one every 1000 steps, the one with the best mean IoU on the 36
 validation micrographs of `emps` (step {best[step]}). The generator was improved earlier while looking at scores on the
 same micrographs, and was widened to the range that `simulated` was designed in. Validation scores are therefore not
-those of unseen data. Test scores chose nothing; they were computed four times for the same network: before and after it was
-decided, on validation micrographs, how particles are told apart and what is a speck (IoU the same, F1 not), when the
-second warning below was added, and when particles came to be found by proposals (F1 of these).
+those of unseen data. Test scores chose nothing; they were computed four times for the same network: before and after
+it was decided, on validation micrographs, how particles are told apart and what is a speck (IoU the same, F1 not),
+when the second warning below was added, and when particles came to be found by proposals (F1 of these).
 
 | scored on | pictures | mean IoU (95 % interval over micrographs) | median | Otsu, mean | F1 of particles | warned of |
 |---|---|---|---|---|---|---|

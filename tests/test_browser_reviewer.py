@@ -1,6 +1,7 @@
 """The reviewer in a real browser: JupyterLab on a free port, Chromium, a mouse and a keyboard."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ reviewer
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # the cell imports from tests
     with jupyterlab(tmp_path, CELL) as address:
         yield address
 

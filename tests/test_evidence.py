@@ -59,6 +59,9 @@ def test_known_populations_are_told_as_measured():
     assert set(table["condition"]) <= set(populations.CONDITIONS)
     for line in populations.lines(table):
         assert line in evidence
+    recall = pd.read_csv(MEASURED / "populations_recall.csv").set_index(["condition", "way", "from_px"])["recall"]
+    proposals, average = (100 * recall["sigma 0.6", way, 12] for way in ("proposals", "average of scales"))
+    assert f"proposals find {proposals:.0f} %, the average found {average:.0f} %" in evidence
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():

@@ -272,6 +272,30 @@ def test_decisions_follow_particles_to_other_pixels_and_numbers(labels, tmp_path
     assert anew.max() == 5
 
 
+def test_where_nothing_is_found_what_was_added_is_left(labels, tmp_path):
+    review = Review(Found(labels, np.full(6, 0.9), np.zeros(0), np.zeros(0), 0.5))
+    review.take_out([1])
+    review.add(disc(SHAPE, (24, 70), 5))
+    review.filter("confidence", 0.5)
+    path = review.save(tmp_path / "discs_review.json")
+    nothing = Found(np.zeros(SHAPE, np.int32), np.zeros(0), np.zeros(0), np.zeros(0), 0.5)
+    anew = apply_review(nothing, path)
+    assert np.array_equal(anew.kept > 0, disc(SHAPE, (24, 70), 5))
+    assert (anew.matched, anew.lost) == (1, 1)
+    assert [edit.do for edit in anew.unmatched] == ["take out"]
+    while anew.edits:
+        anew.undo()
+    assert (anew.counts()["found"], len(anew.table), anew.distribution) == (0, 0, None)
+
+
+def test_when_all_are_removed_a_filter_stays(labels):
+    review = Review(labels, confidence=dict.fromkeys(range(1, 7), 0.9))
+    review.filter("confidence", 0.5)
+    review.remove(range(1, 7))
+    assert review.counts()["filters"]["confidence"]["outside"] == 0
+    assert not review.kept.any()
+
+
 def test_a_review_is_read_again_as_it_was(labels, tmp_path):
     image = image_of(labels)
     review = Review(labels, image, pixel_size_nm=0.5)

@@ -128,6 +128,27 @@ def test_several_micrographs_make_one_table_and_one_distribution(tmp_path):
         _ = mixed.distribution
 
 
+def test_the_empty_and_the_unreadable_among_many_stop_nobody(tmp_path):
+    images = [micrograph(image_of(drawn()), 0.5, name) for name in ("blank", "gold", "odd")]
+    particles = [np.zeros(SHAPE, int), drawn(), np.ones((9, 9), int)]
+    reviewer = temlib.ParticleReviewer(images, tmp_path, particles=particles)
+    assert reviewer._state["name"] == "gold"
+    said = ask(reviewer, "go", step=1)
+    assert "odd is passed over: odd: particles have shape (9, 9)" in said
+    assert said.endswith("No particles were found here; add some by painting.")
+    assert reviewer._state["name"] == "blank"
+    assert reviewer._state["counts"]["found"] == 0
+    assert ask(reviewer, "add", points=[[20, 20], [28, 20]], size=8) == ""
+    assert counted(reviewer) == 1
+    assert reviewer._rows["columns"]["equivalent_diameter_nm"][0] == pytest.approx(6, abs=1)
+    with pytest.warns(UserWarning, match="odd is passed over"):
+        assert reviewer.table.groupby("micrograph").size().to_dict() == {"blank": 1, "gold": 6}
+    assert "passed over" in ask(reviewer, "go", step=-1)
+    assert reviewer._state["name"] == "gold"
+    again = temlib.ParticleReviewer(images[0], tmp_path, particles=particles[0])
+    assert counted(again) == 1, "what was added comes back where nothing is found"
+
+
 def test_what_another_reviewer_wrote_is_not_replaced(tmp_path):
     one, other = reviewer_of(tmp_path), reviewer_of(tmp_path)
     one.take_out([1])

@@ -5,14 +5,17 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import temlib
 from temlib import cli
 from temlib.errors import MicrographError
 from temlib.files.labels.label_files import load_labels
+from temlib.files.micrographs import micrograph
 from temlib.jobs import batch
 from temlib.network.finding import find_in
 from temlib.particles.review import Review
+from tests.conftest import disc
 from tests.test_batch import Threshold, folder  # noqa: F401
 
 
@@ -64,6 +67,33 @@ def test_decisions_are_applied_and_said_in_tables_and_reports(reviewed):
     assert "left out by hand (1 particles)" in record["exclusions"]
     assert (reviewed / "out" / "a_report.png").stat().st_size > 10_000
     assert run(reviewed, review=reviewed / "reviewed").skipped == 2
+
+
+def test_what_was_added_by_hand_is_there_where_nothing_is_found_now(reviewed):
+    blank = np.ones((100, 150), np.float32)
+    temlib.save_micrograph(micrograph(blank, 0.5), reviewed / "in" / "c.tif")
+    image = temlib.load_micrograph(reviewed / "in" / "c.tif")
+    review = Review(np.where(disc(blank.shape, (80, 20), 9), 1, 0), image)  # of a segmenter that saw one
+    review.add(disc(blank.shape, (40, 40), 10))
+    review.add(disc(blank.shape, (40, 100), 14))
+    review.filter("equivalent_diameter_nm", 11)
+    review.save(reviewed / "reviewed" / "c_review.json")
+    review.take_out([1])
+    review.save(reviewed / "reviewed" / "b_review.json")
+    done = run(reviewed, review=reviewed / "reviewed")
+    assert list(done.failed) == [str(reviewed / "in" / "b.hspy")], "those decisions are of another micrograph"
+    row = done.micrographs.set_index("micrograph").loc["c"]
+    assert row["particles"] == 1
+    assert row["review"] == (
+        "0 found; 1 with equivalent_diameter_nm not from 11; by hand 2 added; decisions about 2 of 2 known by overlap; "
+        "1 counted, 0 cut by the frame"
+    )
+    labels = load_labels(reviewed / "out" / "c_labels.tif")
+    assert np.array_equal(labels > 0, disc(blank.shape, (40, 100), 14))
+    mask = np.asarray(Image.open(reviewed / "out" / "c_mask.png")) > 0
+    assert np.array_equal(mask, labels > 0)
+    (particle,) = pd.read_csv(reviewed / "out" / "c_particles.csv").itertuples()
+    assert particle.by_hand == "added"
 
 
 def test_decisions_of_another_micrograph_fail_in_one_line_and_stop_nothing(reviewed):

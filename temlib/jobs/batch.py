@@ -260,7 +260,7 @@ class _Work:
         self, name: str, image: Any, found: Found, probability: np.ndarray, marks: np.ndarray
     ) -> Review | None:
         """Give what a person decided about these particles, None where nobody has."""
-        if name not in self.reviews or not found.labels.any():
+        if name not in self.reviews:
             return None
         size = pixel_size_of(image)
         measures = {"pixel_size_nm": size, "probability": probability, "marks": marks}

@@ -84,6 +84,8 @@ class Review:
         As :func:`temlib.measure_particles` takes them.
     name : str
         Of the micrograph.
+    empty : bool
+        Whether there may be no particles: some are added by hand then.
 
     Attributes
     ----------
@@ -100,7 +102,7 @@ class Review:
     Raises
     ------
     MicrographError
-        When there are no particles, or shapes differ.
+        When there are no particles and ``empty`` is false, or shapes differ.
     """
 
     def __init__(
@@ -113,9 +115,15 @@ class Review:
         probability: Any = None,
         marks: Any = None,
         name: str = "",
+        empty: bool = False,
     ) -> None:
         self.name = name
         self.labels, known = _taken(particles, image, name)
+        if not empty and not self.labels.any():
+            raise MicrographError(
+                f"{name}{': ' if name else ''}there are no particles to look at; take another threshold, or add some "
+                "by painting labels"
+            )
         self._measures: dict[str, Any] = {
             "pixel_size_nm": pixel_size_nm or pixel_size_of(image) or pixel_size_of(particles)
         }
@@ -123,6 +131,7 @@ class Review:
         self._measures |= {"probability": probability, "marks": marks}
         self._found = sha256(self.labels.tobytes()).hexdigest()
         self.n_found = len(np.unique(self.labels[self.labels > 0]))
+        self._is_known_how_sure = confidence is not None or isinstance(particles, Found)
         self._state = _State(int(self.labels.max()) + 1, dict(known if confidence is None else confidence))
         self._before: pd.DataFrame | None = None  # what was measured before pixels changed in the boxes
         self._stale: list[tuple[slice, slice]] = []
@@ -231,7 +240,7 @@ class Review:
         """A row for each particle, as :func:`temlib.measure_particles` gives it, with ``frame_distance_px``.
 
         That is the distance [px] between the particle's box and the frame. ``confidence`` is there where it is known
-        of any, and missing for what was added.
+        of what was found, and missing for what was added.
         """
         before = self._before
         table = measure_particles(self.labels, **self._measures) if before is None else self._mended(before)
@@ -240,7 +249,7 @@ class Review:
         height, width = self.labels.shape
         far = [table["top_px"], table["left_px"], height - table["bottom_px"], width - table["right_px"]]
         table["frame_distance_px"] = np.min(far, axis=0) if len(table) else np.zeros(0, int)
-        if self._state.confidence:
+        if self._is_known_how_sure:
             sure = [self._state.confidence.get(number, np.nan) for number in table["particle"]]
             table["confidence"] = np.array(sure, float)
         return table
@@ -660,6 +669,7 @@ def apply_review(
 
     Particles that were found as they were then get the same to the pixel. Others, as of a segmenter that was adapted
     meanwhile, are known by overlap: one that shares more than half (intersection over union) with the one of then.
+    Where none are found now, those are left that were added by hand.
 
     Parameters
     ----------
@@ -688,7 +698,7 @@ def apply_review(
     >>> review = temlib.apply_review(segmenter.particles(image), "reviewed/gold_review.json", image)  # doctest: +SKIP
     >>> review.distribution.median  # doctest: +SKIP
     """
-    review = Review(particles, image, name=Path(path).name.removesuffix(REVIEW), **measures)
+    review = Review(particles, image, name=Path(path).name.removesuffix(REVIEW), empty=True, **measures)
     try:
         review.replay(parse_json(read_bytes(path, LARGEST_FILE), LARGEST_FILE))
         review.counts()  # fails here where a filter is on what is not measured
@@ -742,10 +752,6 @@ def _taken(particles: Any, image: Any, name: str) -> tuple[np.ndarray, dict[int,
     if array.size == 0 or array.min() < 0 or array.max() > _LARGEST_NUMBER:
         raise MicrographError(
             f"{what}particles have numbers from 1 to {_LARGEST_NUMBER}, 0 is background; number them anew"
-        )
-    if not array.any():
-        raise MicrographError(
-            f"{what}there are no particles to look at; take another threshold, or add some by painting labels"
         )
     if image is not None and as_array(image).shape != array.shape:
         raise MicrographError(

@@ -73,8 +73,8 @@ class ParticleReviewer(anywidget.AnyWidget):
     Raises
     ------
     MicrographError
-        When no micrograph can be read, there are no particles or none of its shape, or files in the folder belong to
-        others.
+        When no micrograph can be read, there are no particles in any or none of its shape, or files in the folder
+        belong to others. Where some can be looked at, others are passed over with a message.
     ValueError
         When there are not as many particles as micrographs.
 
@@ -307,7 +307,7 @@ class ParticleReviewer(anywidget.AnyWidget):
             drag = (message["column"], message["drag"])
             self._change(lambda review: review.filter(message["column"], low, high), drag)
         elif wish == "go":
-            self.show((self._index + int(message["step"])) % len(self._names))
+            self._step(1 if int(message["step"]) > 0 else -1)
         else:
             raise ValueError(f"{wish!r} is nothing that the reviewer does")
 
@@ -327,16 +327,35 @@ class ParticleReviewer(anywidget.AnyWidget):
             self._show()
 
     def _first(self) -> int:
-        """Open the first micrograph that can be."""
+        """Open the first micrograph that has particles."""
         flaws = []
-        for index in range(len(self._names)):
+        for index, name in enumerate(self._names):
             try:
-                self._open(index)
+                review = self._open(index).review
             except MicrographError as error:
                 flaws.append(error)
                 continue
-            return index
+            if review.labels.any() or review.edits:
+                return index
+            flaws.append(
+                MicrographError(
+                    f"{name}: there are no particles to look at; take another threshold, or add some by painting labels"
+                )
+            )
         raise flaws[0]
+
+    def _step(self, step: int) -> None:
+        """Turn to the next micrograph that can be opened, and say which ones cannot."""
+        passed, index = [], self._index
+        for _ in self._names:
+            index = (index + step) % len(self._names)
+            try:
+                self.show(index)
+                break
+            except MicrographError as error:
+                passed.append(f"{self._names[index]} is passed over: {one_line(error, 200)}")
+        if passed:
+            self._show(" ".join([f"{'; '.join(passed)[:400]}.", self._open(self._index).message]).strip())
 
     def _open(self, index: int) -> Reviewed:
         if index not in self._reviewed:

@@ -46,13 +46,11 @@ class Reviewed:
     ----------
     review : Review
         What was found and decided.
-    message : str
-        What is to be said of the decisions that were taken up.
 
     Raises
     ------
     MicrographError
-        When there are no particles, or the file is damaged or of another micrograph.
+        When the particles are none of this micrograph, or the file is damaged or of another micrograph.
     """
 
     def __init__(self, image: Any, name: str, folder: Path, found: Callable[[Any], tuple[Any, Any]]) -> None:
@@ -64,8 +62,8 @@ class Reviewed:
 
     def take_up(self) -> None:
         """Take up what lies in the file, also what another reviewer wrote."""
-        self.review = Review(self._found, self.image, name=self.name, probability=self.probability)
-        self._file, self.message, self._last = Watched(self.path), "", None
+        self.review = Review(self._found, self.image, name=self.name, probability=self.probability, empty=True)
+        self._file, self._known, self._last = Watched(self.path), "", None
         if self._file.data is None:
             return
         try:
@@ -77,7 +75,14 @@ class Reviewed:
             raise MicrographError(f"{self.path}: cannot be taken up again ({one_line(error)}); move it away") from error
         if self.review.matched or self.review.lost:
             known = f"{self.review.matched} of {self.review.matched + self.review.lost}"
-            self.message = f"Particles were found anew: decisions about {known} are known by overlap."
+            self._known = f"Particles were found anew: decisions about {known} are known by overlap."
+
+    @property
+    def message(self) -> str:
+        """What is to be said of what was found, and of the decisions that were taken up."""
+        if not self.review.n_found and not self.review.labels.any():
+            return " ".join(["No particles were found here; add some by painting.", self._known]).strip()
+        return self._known
 
     def do(self, do: Callable[[Review], Any], going_on: Any = None) -> None:
         """Do something to the review, and save.

@@ -17,7 +17,7 @@ import argparse
 import io
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -262,6 +262,7 @@ def put_into_package(
     measured: Path,
     card: Callable[[Segmenter, pd.DataFrame], str],
     synthetic_micrographs: int = 150,
+    learned: Collection[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """Calibrate and score the best segmenter of a folder; write it, its scores and its model card.
 
@@ -275,6 +276,8 @@ def put_into_package(
         From the calibrated segmenter and its scores to the text of the card.
     synthetic_micrographs : int
         In bright field; a third of it in dark field.
+    learned : collection of (data, split)
+        What the network learned from: neither scored nor calibrated on.
 
     Returns
     -------
@@ -282,7 +285,8 @@ def put_into_package(
         As of :func:`bundle`.
     """
     segmenter = load_segmenter(folder / "best.keras")
-    table = _scored(segmenter.with_runtime("auto"), folder / "scores.csv", synthetic_micrographs)
+    sets = _sets(segmenter.with_runtime("auto"), synthetic_micrographs)
+    table = _scored({which: rows for which, rows in sets.items() if which not in learned}, folder / "scores.csv")
     calibrates = (table["data"] == "synthetic bright_field") | (
         (table["data"] == "simulated") & (table["split"] != "test")
     )
@@ -300,11 +304,11 @@ def put_into_package(
     return table
 
 
-def _scored(segmenter: Segmenter, kept: Path, synthetic_micrographs: int) -> pd.DataFrame:
+def _scored(sets: dict[tuple[str, str], Callable[[], list[dict[str, Any]]]], kept: Path) -> pd.DataFrame:
     """Score what the card tells of, set by set; the sets that are kept already are not scored again."""
     table = pd.read_csv(kept, float_precision="round_trip").fillna({"split": ""}) if kept.exists() else pd.DataFrame()
     done = set(zip(table["data"], table["split"], strict=True)) if len(table) else set()
-    for (data, split), rows in _sets(segmenter, synthetic_micrographs).items():
+    for (data, split), rows in sets.items():
         if (data, split) in done:
             continue
         some = pd.DataFrame([{"data": data, "split": split} | row for row in rows()])

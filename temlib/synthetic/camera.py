@@ -10,9 +10,9 @@ from scipy import fft
 
 from temlib.synthetic.scene import Scene
 
-__all__ = ["burn_in", "detect", "expose", "illumination"]
+__all__ = ["FONTS", "burn_in", "detect", "expose", "illumination", "letters", "mark"]
 
-_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral", "STIXGeneralBol")  # matplotlib brings them
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral", "STIXGeneralBol")  # matplotlib brings them
 
 
 def illumination(scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -114,9 +114,9 @@ def mark(image: np.ndarray, text: str, length_px: float, size: int, rng: np.rand
     marked = image.copy()
     black, white = image.min(), image.max()
     letter = str(rng.choice(["{}", "{})", "({})"])).format(rng.choice(list("abcdefghABCDEFGH")))
-    font = str(rng.choice(_FONTS))
+    font = str(rng.choice(FONTS))
     letter_size = int(rng.uniform(1, 2) * size)
-    stamps = [_bar(length_px, text, size, font), _text(letter, letter_size, font)]
+    stamps = [_bar(length_px, text, size, font), letters(letter, letter_size, font)]
     for stamp, corner in zip(stamps, rng.permutation(4), strict=False):
         ink, paper = (white, black) if rng.random() < 0.5 else (black, white)
         _stamp(marked, stamp, int(corner), ink, paper if rng.random() < 0.4 else None)
@@ -136,7 +136,7 @@ def _stamp(counts: np.ndarray, stamp: np.ndarray, corner: int, ink: float, paper
 
 def _bar(length_px: float, text: str, size: int, font: str) -> np.ndarray:
     """Draw a scale bar, its length above it; bool."""
-    words = _text(text, size, font)
+    words = letters(text, size, font)
     thick = max(size // 4, 2)
     stamp = np.zeros((words.shape[0] + 2 * thick, max(words.shape[1], round(length_px))), bool)
     left = (stamp.shape[1] - words.shape[1]) // 2
@@ -147,7 +147,7 @@ def _bar(length_px: float, text: str, size: int, font: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def _text(text: str, size: int, font: str) -> np.ndarray:
+def letters(text: str, size: int, font: str) -> np.ndarray:
     """Letters of about ``size`` pixels; bool."""
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont

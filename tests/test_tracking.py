@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 import temlib
 from temlib import track_particles
 from temlib.errors import MicrographError
 from temlib.files.micrographs import micrograph
+from temlib.particles.drift import Drift
 from temlib.synthetic import Scene, movie
 
 SHAPE = (96, 128)
@@ -113,6 +115,20 @@ def test_a_known_drift_is_found_and_taken_out():
     assert tracks["time_s"].max() == pytest.approx(3.5)
     without = track_particles(made.labels)
     assert (without[["drift_y_nm", "drift_x_nm"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize(("edge", "within_px"), [(100, 0.4), (250, 0.1), (512, 0.05)])
+def test_a_known_path_of_the_stage_is_found_while_particles_move_on_their_own(edge, within_px):
+    rng = np.random.default_rng(edge)
+    film = ndimage.gaussian_filter(rng.normal(0, 1, (edge + 40,) * 2), 1.5)
+    path = np.concatenate([np.zeros((1, 2)), rng.normal(0, 0.8, (11, 2)).cumsum(axis=0)])
+    at = rng.uniform(10, edge - 10, (edge // 20, 2)) + rng.normal(0, 2, (12, 1, 2)).cumsum(axis=0)
+    drift, found = Drift(), []
+    for frame, moved in enumerate(path):
+        labels = discs([(*place, 7) for place in at[frame]], shape=(edge, edge))[0]
+        mean = 900 + 400 * ndimage.shift(film, moved, mode="mirror")[20:-20, 20:-20]
+        found.append(drift.add(frame, rng.poisson(np.where(labels, 0.6, 1) * mean), labels).copy())
+    np.testing.assert_allclose(found, path, atol=within_px)
 
 
 def test_true_numbers_are_found_again_in_a_movie_of_all_that_happens():

@@ -7,6 +7,7 @@ chunk, and how long ``rows.csv`` was then. What a killed process wrote beyond th
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections import Counter
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
+from io import StringIO
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +28,9 @@ from temlib.files.micrographs import pixel_size_of
 from temlib.files.stacks import whole_frames
 from temlib.jobs.movies import Movie
 from temlib.jobs.records import MARK, alone, record_in
-from temlib.particles.tracking import EVENTS, Tracker, Tracking, open_numbered, seconds_of
+from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, seconds_of
 from temlib.progress import progress_bar
 from temlib.writing import remove_leftovers, write_text, writing_to
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["track_movie"]
 
@@ -134,12 +133,10 @@ class _Job:
             parts = list(self._parts(tracker.frame + 1))
             for part in progress_bar(parts, show=progress, total=len(parts), desc="chunks"):
                 images = repeat(None) if self.movie is None else self._read(self.movie, part)
-                for labels, image in zip(self._read(self.numbered, part), images, strict=False):
-                    for table in tracker.add(labels, image):
-                        _append(rows, table, counts)
+                pairs = zip(self._read(self.numbered, part), images, strict=False)
+                _append(rows, [some for labels, image in pairs for some in tracker.add(labels, image)], counts)
                 self._keep(tracker, counts, rows)
-            for table in tracker.finish():
-                _append(rows, table, counts)
+            _append(rows, tracker.finish(), counts)
         with writing_to(self.out):
             os.replace(self.folder / _ROWS, self.out)
             self._remove()
@@ -209,8 +206,21 @@ class _Job:
                 self.folder.rmdir()
 
 
-def _append(rows: Any, table: pd.DataFrame, counts: Counter[str]) -> None:
-    """Write the rows of a frame, with the names of the columns where they are the first."""
-    text = table.to_csv(index=False, float_format="%.6g", header=rows.tell() == 0, lineterminator="\n")
-    rows.write(text.encode())
-    counts.update(event for events in table["event"] if events for event in events.split(", "))
+def _append(file: Any, rows: list[Rows], counts: Counter[str]) -> None:
+    """Write the rows of some frames, with the names of the columns where they are the first."""
+    if not rows:
+        return
+    columns, text = joined(rows), StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if file.tell() == 0:
+        writer.writerow(columns)
+    writer.writerows(zip(*map(_words, columns.values()), strict=True))
+    file.write(text.getvalue().encode())
+    counts.update(event for events in columns["event"] if events for event in events.split(", "))
+
+
+def _words(values: np.ndarray) -> list[Any]:
+    """Give numbers six digits, and nothing where there is none: what pandas writes, in a tenth of its time."""
+    if values.dtype.kind != "f":
+        return values.tolist()
+    return ["" if value != value else f"{value:.6g}" for value in values.tolist()]

@@ -98,15 +98,13 @@ class Track:
     pixels: np.ndarray
     steps: list[list[float]] = field(default_factory=list)
     end: tuple[str, int] | None = None
+    _velocity: np.ndarray | None = None
 
     def velocity(self) -> np.ndarray:
         """Give the mean of the last steps, times how much of them is not chance [px]."""
-        if len(self.steps) < 2:
-            return np.zeros(2)
-        steps = np.array(self.steps)
-        mean, squared, n = steps.mean(axis=0), (steps**2).sum(axis=1).mean(), len(steps)
-        agreement = (n * (mean @ mean) / squared - 1) / (n - 1) if squared > 0 else 0.0
-        return mean * max(agreement, 0.0)
+        if self._velocity is None:
+            self._velocity = np.zeros(2) if len(self.steps) < 2 else _common(np.array(self.steps))
+        return self._velocity
 
     def expected(self, frame: int) -> np.ndarray:
         """Give where it is expected, with the drift taken out [px]."""
@@ -127,6 +125,7 @@ class Track:
         at = particles.at[row] - moved
         self.steps = [*self.steps, ((at - self.at) / (frame - self.frame)).tolist()][-_STEPS:]
         self.frame, self.row, self.at, self.moved, self.end = frame, row, at, moved.copy(), None
+        self._velocity = None
         self.diameter = float(particles.diameter[row])
         self.largest = max(self.largest, self.diameter)
         self.touches_edge, self.pixels = bool(particles.touches_edge[row]), particles.pixels[row]
@@ -158,27 +157,30 @@ class Track:
         return cls(**kept, pixels=np.argwhere(bits.reshape(extent)) + corner)
 
 
+def _common(steps: np.ndarray) -> np.ndarray:
+    """Give the mean of steps, times how much of them is not chance."""
+    mean, squared, n = steps.mean(axis=0), (steps**2).sum(axis=1).mean(), len(steps)
+    agreement = (n * (mean @ mean) / squared - 1) / (n - 1) if squared > 0 else 0.0
+    return mean * max(agreement, 0.0)
+
+
 def particles_of(labels: np.ndarray) -> Particles:
     """Take a frame apart; ``labels`` are whole numbers of shape (height, width), 0 is background."""
-    flat = labels.ravel()
+    flat, (height, width) = labels.ravel(), labels.shape
     where = np.flatnonzero(flat)
     where = where[np.argsort(flat[where], kind="stable")]
-    found, first = np.unique(flat[where], return_index=True)
-    pixels = (
-        [np.stack(np.divmod(some, labels.shape[1]), axis=1) for some in np.split(where, first[1:])]
-        if len(found)
-        else []
-    )
-    at = np.array([some.mean(axis=0) for some in pixels]).reshape(-1, 2)
-    area = np.array([len(some) for some in pixels], float)
+    found, first, area = np.unique(flat[where], return_index=True, return_counts=True)
+    places = np.stack(np.divmod(where, width), axis=1)
+    number = np.repeat(np.arange(len(found)), area)
+    at = np.stack([np.bincount(number, along, len(found)) for along in places.T], axis=1) / np.maximum(area, 1)[:, None]
     order = np.lexsort((area, at[:, 1], at[:, 0]))
-    ends = np.array(labels.shape) - 1
-    edge = np.array([bool(((some == 0) | (some == ends)).any()) for some in pixels], bool)
-    pixels = [pixels[i] for i in order]
+    cut = ((places == 0) | (places == (height - 1, width - 1))).any(axis=1)
+    edge = np.bincount(number, cut, len(found)) > 0
+    pixels = np.split(places, first[1:]) if len(found) else []
     owner = np.full(labels.shape, -1, np.int32)
-    for number, some in enumerate(pixels):
-        owner[some[:, 0], some[:, 1]] = number
-    return Particles(found[order], at[order], np.sqrt(4 * area[order] / np.pi), edge[order], pixels, owner)
+    owner.ravel()[where] = np.argsort(order)[number]
+    diameter = np.sqrt(4 * area[order] / np.pi)
+    return Particles(found[order], at[order], diameter, edge[order], [pixels[i] for i in order], owner)
 
 
 def link(
@@ -222,29 +224,32 @@ def _overlaps(
     tracks: list[Track], particles: Particles, frame: int, moved: np.ndarray, i: np.ndarray, j: np.ndarray
 ) -> np.ndarray:
     """Give the IoU of each pair, the track's outline laid where it is expected."""
-    shared = np.zeros((len(tracks), len(particles) + 1))
-    for number in np.unique(i):
-        pixels = tracks[number].laid_on(frame, moved, particles.owner.shape)
-        shared[number] = np.bincount(particles.owner[pixels[:, 0], pixels[:, 1]] + 1, minlength=len(particles) + 1)
-    both = shared[i, j + 1]
+    n, shape = len(particles) + 1, particles.owner.shape
+    some, row = np.unique(i, return_inverse=True)
+    laid = [tracks[number].laid_on(frame, moved, shape) for number in some]
+    pixels = np.concatenate([np.zeros((0, 2), int), *laid])
+    cells = np.repeat(np.arange(len(some)) * n, [len(each) for each in laid]) + particles.owner[tuple(pixels.T)] + 1
+    shared = np.bincount(cells, minlength=len(some) * n).reshape(-1, n)
+    both = shared[row, j + 1]
     area = np.array([len(track.pixels) for track in tracks])[i] + np.array([len(p) for p in particles.pixels])[j]
     return both / (area - both)
 
 
 def _assign(i: np.ndarray, j: np.ndarray, cost: np.ndarray, shape: tuple[int, int]) -> list[tuple[int, int]]:
     """Take the pairs of least cost, in each group of tracks and particles that compete."""
+    alone = (np.bincount(i, minlength=shape[0])[i] == 1) & (np.bincount(j, minlength=shape[1])[j] == 1)
+    pairs = list(zip(i[alone].tolist(), j[alone].tolist(), strict=True))
+    i, j, gain = i[~alone], j[~alone], _DEAREST - cost[~alone]
     graph = coo_array((np.ones(len(i)), (i, shape[0] + j)), shape=(sum(shape),) * 2)
-    _, group = connected_components(graph, directed=False)
-    pairs: list[tuple[int, int]] = []
-    of_pair = group[i]
+    of_pair = connected_components(graph, directed=False)[1][i]
     for number in np.unique(of_pair):
         some = of_pair == number
         rows, a = np.unique(i[some], return_inverse=True)
         columns, b = np.unique(j[some], return_inverse=True)
-        gain = np.zeros((len(rows), len(columns)))
-        gain[a, b] = _DEAREST - cost[some]
+        gains = np.zeros((len(rows), len(columns)))
+        gains[a, b] = gain[some]
         pairs += [
-            (int(rows[r]), int(columns[c])) for r, c in zip(*linear_sum_assignment(gain, maximize=True)) if gain[r, c]
+            (int(rows[r]), int(columns[c])) for r, c in zip(*linear_sum_assignment(gains, maximize=True)) if gains[r, c]
         ]
     return sorted(pairs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-__all__ = ["SHAPE_GROUPS", "cluster_shapes", "measure_particles", "shape_groups"]
+__all__ = ["SHAPE_GROUPS", "cluster_shapes", "measure_particles", "measured_columns", "shape_groups"]
 
 SHAPE_GROUPS = ("sphere-like", "rod-like", "polygonal", "irregular")
 """What :func:`shape_groups` tells apart."""
@@ -117,37 +117,68 @@ def measure_particles(
 
     array = _labels(labels)
     size = _pixel_size(pixel_size_nm, labels, image)
-    spacing = np.array(size or (1.0, 1.0))
     compact, _, originals = relabel_sequential(array)
     chances = None if probability is None else _probability(array, probability)
-    table = pd.DataFrame(_shapes(compact, spacing, chances), columns=_ALL)
-    table = table.astype(dict.fromkeys(["particle", *_BOX], int))
-    area, perimeter = table["area"], table["perimeter"]
-    table["particle"] = originals[table["particle"].to_numpy(copy=True)].astype(int)
-    table["equivalent_diameter"] = np.sqrt(4 * area / np.pi)
-    table["aspect_ratio"] = table["feret_min"] / table["feret_max"]
-    table["ellipse_ratio"] = table["ellipse_minor"] / table["ellipse_major"].where(table["ellipse_major"] > 0)
-    table["circularity"] = np.sqrt(4 * np.pi * area) / perimeter
-    table["roundness"] = 4 * area / (np.pi * table["feret_max"] ** 2)
-    table["extent"] = area / (table["feret_min"] * table["feret_max"])
-    beyond = table[["bottom_px", "right_px"]].to_numpy() == array.shape
-    table["touches_edge"] = (table[["top_px", "left_px"]] == 0).any(axis=1) | beyond.any(axis=1)
+    columns = measured_columns(compact, size, chances)
+    columns["particle"] = originals[columns["particle"]].astype(int)
     if marks is not None:
-        table["touches_edge"] |= np.isin(table["particle"], array[binary_dilation(_like(array, marks, "marks"))])
-    table[[*FRAME_COLUMNS]] = array.shape
-    if size is not None:
-        table[[*PIXEL_COLUMNS]] = size
+        hidden = array[binary_dilation(_like(array, marks, "marks"))]
+        columns["touches_edge"] = columns["touches_edge"] | np.isin(columns["particle"], hidden)
     if confidence is not None:
-        table["confidence"] = _confidence(confidence, table["particle"])
+        columns["confidence"] = _confidence(confidence, columns["particle"])
     if image is not None:
         mean, background = _grey_levels(compact, _like(array, image, "image"))
-        table["mean_grey"], table["background_grey"], table["contrast"] = mean, background, mean - background
+        columns |= {"mean_grey": mean, "background_grey": background, "contrast": mean - background}
     if chances is not None:
-        counts = _areas_at(compact, chances, (0.3, 0.7))
-        table["area_p30"], table["area_p70"] = counts * spacing.prod()
-    unit = "px" if size is None else "nm"
-    names = {name: f"{name}_{unit}" for name in _LENGTHS} | {name: f"{name}_{unit}2" for name in _AREAS}
-    return table.rename(columns=names)
+        counts = _areas_at(compact, chances, (0.3, 0.7)) * np.prod(size or 1.0)
+        columns |= dict(zip(_names(("area_p30", "area_p70"), size), counts, strict=True))
+    return pd.DataFrame(columns)
+
+
+def measured_columns(
+    labels: np.ndarray, pixel_size_nm: tuple[float, float] | None = None, probability: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Give the columns of :func:`measure_particles` that every frame has, without a table around them.
+
+    Parameters
+    ----------
+    labels : int array of shape (height, width)
+        1 to n without gaps, 0 is background.
+    pixel_size_nm : (float, float), optional
+        Height and width of a pixel [nm].
+    probability : float array of the same shape, in [0, 1], optional
+        Of *particle*.
+
+    Returns
+    -------
+    dict of str to array of shape (n,)
+    """
+    columns = _shapes(labels, np.array(pixel_size_nm or (1.0, 1.0)), probability)
+    area, perimeter, least, greatest = (columns[name] for name in ("area", "perimeter", "feret_min", "feret_max"))
+    major, minor = columns["ellipse_major"], columns["ellipse_minor"]
+    columns |= {
+        "equivalent_diameter": np.sqrt(4 * area / np.pi),
+        "aspect_ratio": least / greatest,
+        "ellipse_ratio": np.divide(minor, major, out=np.full(len(major), np.nan), where=major > 0),
+        "circularity": np.sqrt(4 * np.pi * area) / perimeter,
+        "roundness": 4 * area / (np.pi * greatest**2),
+        "extent": area / (least * greatest),
+    }
+    columns = dict(zip(_names(_ALL, pixel_size_nm), (columns[name] for name in _ALL), strict=True))
+    n = len(area)
+    low, high = (np.stack([columns[name] for name in names]) for names in (_BOX[:2], _BOX[2:]))
+    columns["touches_edge"] = (low == 0).any(axis=0) | (high == np.array(labels.shape)[:, None]).any(axis=0)
+    columns |= {name: np.full(n, edge) for name, edge in zip(FRAME_COLUMNS, labels.shape, strict=True)}
+    if pixel_size_nm is not None:
+        columns |= {name: np.full(n, edge) for name, edge in zip(PIXEL_COLUMNS, pixel_size_nm, strict=True)}
+    return columns
+
+
+def _names(names: Iterable[str], pixel_size_nm: tuple[float, float] | None) -> list[str]:
+    """Give the names of columns with the unit of lengths and areas."""
+    unit = "px" if pixel_size_nm is None else "nm"
+    ends = dict.fromkeys(_LENGTHS, f"_{unit}") | dict.fromkeys(_AREAS, f"_{unit}2")
+    return [name + ends.get(name, "") for name in names]
 
 
 def shape_groups(table: pd.DataFrame) -> pd.Series:
@@ -231,7 +262,7 @@ def _shapes(labels: np.ndarray, spacing: np.ndarray, probability: np.ndarray | N
     """Give what is measured on the particles 1 to n of an image, all of them at once."""
     boxes = find_objects(labels)
     if not boxes:
-        return dict.fromkeys(_ALL, np.zeros(0))
+        return dict.fromkeys(_ALL, np.zeros(0)) | dict.fromkeys(("particle", *_BOX), np.zeros(0, int))
     corners = np.array([[y.start, x.start, y.stop, x.stop] for y, x in boxes])
     owner, y, start, stop = _runs(labels)
     y, start, stop = y - corners[owner, 0], start - corners[owner, 1], stop - corners[owner, 1]
@@ -286,7 +317,7 @@ def _probability(labels: np.ndarray, probability: Any) -> np.ndarray:
     return array
 
 
-def _confidence(given: Mapping[int, float] | ArrayLike, particles: pd.Series) -> np.ndarray:
+def _confidence(given: Mapping[int, float] | ArrayLike, particles: np.ndarray) -> np.ndarray:
     if isinstance(given, Mapping):
         missing = [number for number in particles if number not in given]
         if missing:

@@ -8,7 +8,7 @@ found in :mod:`temlib.particles.drift`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,12 +21,26 @@ from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.stacks import is_lazy, whole_frames
 from temlib.particles.drift import Drift
 from temlib.particles.linking import Track, came_from, link, particles_of, went_into
-from temlib.particles.measurement import measure_particles
+from temlib.particles.measurement import measured_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EVENTS", "Tracker", "Tracking", "chunks_of", "is_dropped", "open_numbered", "seconds_of", "track_particles"]
+__all__ = [
+    "EVENTS",
+    "Rows",
+    "Tracker",
+    "Tracking",
+    "chunks_of",
+    "is_dropped",
+    "joined",
+    "open_numbered",
+    "seconds_of",
+    "track_particles",
+]
+
+Rows = dict[str, np.ndarray]
+"""Columns by their names: the rows of a frame."""
 
 EVENTS = ("appears", "splits from", "leaves", "merges into", "dissolves")
 """What may happen to a particle: the first two as it begins, the others as it ends."""
@@ -93,9 +107,9 @@ class Tracker:
     _next: int = 1
     _first: int = -1
     _last: int = -1
-    _waiting: dict[int, pd.DataFrame] = field(default_factory=dict)
+    _waiting: dict[int, Rows] = field(default_factory=dict)
 
-    def add(self, labels: np.ndarray, image: np.ndarray | None = None) -> list[pd.DataFrame]:
+    def add(self, labels: np.ndarray, image: np.ndarray | None = None) -> list[Rows]:
         """Take the next frame; give the rows of the frames in which nothing will change any more.
 
         Parameters
@@ -104,7 +118,19 @@ class Tracker:
             The numbered particles, 0 is background.
         image : array of the same shape, optional
             Grey levels, from which the drift is found.
+
+        Returns
+        -------
+        list of dict of str to array
+            The columns of each frame, which :func:`joined` joins.
+
+        Raises
+        ------
+        MicrographError
+            When a label is below 0.
         """
+        if labels.size and labels.min() < 0:
+            raise MicrographError(f"labels are 0 (background) and above; got {labels.min()}; number the particles anew")
         self.frame += 1
         dropped = image is not None and is_dropped(image)
         if not dropped:
@@ -121,10 +147,10 @@ class Tracker:
             numbers[row] = number
             if row not in owners:
                 self.tracks.append(Track.begin(number, particles, row, self.frame, moved))
-        self._waiting[self.frame] = self._rows(labels, particles, numbers, events, moved)
+        self._waiting[self.frame] = self._rows(particles, numbers, events, moved)
         return [] if dropped else self._close(self.frame - self.how.gap)
 
-    def finish(self) -> list[pd.DataFrame]:
+    def finish(self) -> list[Rows]:
         """Give the rows of the frames that are left."""
         return self._close(self._last, last=True)
 
@@ -152,24 +178,22 @@ class Tracker:
         new = [row for row in range(len(particles)) if row not in owners]
         return {row: came_from(row, particles, self.frame, moved, known, after) for row in new}
 
-    def _rows(
-        self, labels: np.ndarray, particles: Any, numbers: np.ndarray, events: dict[int, tuple[str, int]], moved: Any
-    ) -> pd.DataFrame:
+    def _rows(self, particles: Any, numbers: np.ndarray, events: dict[int, tuple[str, int]], moved: Any) -> Rows:
         """Measure the particles of a frame; a row for each, as ``particles`` has them."""
-        how, unit = self.how, "px" if self.how.pixel_size_nm is None else "nm"
-        measured = measure_particles(labels, pixel_size_nm=how.pixel_size_nm)
-        measured = measured.set_index("particle").loc[particles.label].reset_index()
+        how, n, unit = self.how, len(particles), "px" if self.how.pixel_size_nm is None else "nm"
         scale = np.array(how.pixel_size_nm or (1.0, 1.0))
-        at = (particles.at - moved) * scale
+        at, drift = (particles.at - moved) * scale, moved * scale
         time = np.nan if how.seconds is None else how.begin_s + how.seconds * self.frame
-        said = [events.get(row, ("", 0)) for row in range(len(particles))]
-        columns = {"track": numbers, "frame": self.frame, "time_s": time}
-        columns |= {"event": [event for event, _ in said], "partner": np.array([partner for _, partner in said], int)}
-        columns |= {f"y_{unit}": at[:, 0], f"x_{unit}": at[:, 1]}
-        columns |= {f"drift_{axis}_{unit}": by for axis, by in zip("yx", moved * scale, strict=True)}
-        return measured.assign(**columns)[[*columns, *measured.columns]]
+        said = [events.get(row, ("", 0)) for row in range(n)]
+        rows: Rows = {"track": numbers, "frame": np.full(n, self.frame), "time_s": np.full(n, float(time))}
+        rows |= {"event": np.array([event for event, _ in said], object)}
+        rows |= {"partner": np.array([partner for _, partner in said], int)}
+        rows |= {f"{axis}_{unit}": along for axis, along in zip("yx", at.T, strict=True)}
+        rows |= {f"drift_{axis}_{unit}": np.full(n, by) for axis, by in zip("yx", drift, strict=True)}
+        measured = measured_columns(particles.owner + 1, how.pixel_size_nm)
+        return rows | measured | {"particle": particles.label.astype(int)}
 
-    def _close(self, frame: int, last: bool = False) -> list[pd.DataFrame]:
+    def _close(self, frame: int, last: bool = False) -> list[Rows]:
         """End the tracks whose particle has not been seen since a frame, and give the rows up to it."""
         ended = [track for track in self.tracks if track.frame < frame]
         nothing = None
@@ -177,18 +201,20 @@ class Tracker:
             if track.end is None:
                 nothing = nothing or particles_of(np.zeros(_extent(track), np.uint8))
                 track.end = went_into(track, nothing, {}, {}, track.frame, track.moved)
-            table = self._waiting[track.frame]
-            event, partner = track.end
-            had = table.at[track.row, "event"]
-            table.at[track.row, "event"] = f"{had}, {event}" if had else event
-            table.at[track.row, "partner"] = partner or table.at[track.row, "partner"]
+            rows, (event, partner) = self._waiting[track.frame], track.end
+            had = rows["event"][track.row]
+            rows["event"][track.row] = f"{had}, {event}" if had else event
+            rows["partner"][track.row] = partner or rows["partner"][track.row]
         self.tracks = [track for track in self.tracks if track.frame >= frame]
-        done = [number for number in sorted(self._waiting) if number < frame or last]
-        return [self._waiting.pop(number).sort_values("track", ignore_index=True) for number in done]
+        done = [self._waiting.pop(number) for number in sorted(self._waiting) if number < frame or last]
+        return [{name: values[np.argsort(rows["track"])] for name, values in rows.items()} for rows in done]
 
     def to_dict(self) -> dict[str, Any]:
         """Give its state, as JSON can hold it to the last bit."""
-        waiting = {str(frame): table.to_dict("list") for frame, table in self._waiting.items()}
+        waiting = {
+            str(frame): {name: [values.dtype.char, values.tolist()] for name, values in rows.items()}
+            for frame, rows in self._waiting.items()
+        }
         state = {
             "frame": self.frame,
             "next": self._next,
@@ -219,12 +245,18 @@ class Tracker:
         reference : (array, int array) of shape (height, width), optional
             Grey levels and labels of the frame ``kept["drift"]["reference"]``, to which the next is registered.
         """
-        import pandas as pd
-
-        waiting = {int(frame): pd.DataFrame(columns) for frame, columns in kept["waiting"].items()}
+        waiting = {
+            int(frame): {name: np.array(values, kind) for name, (kind, values) in rows.items()}
+            for frame, rows in kept["waiting"].items()
+        }
         tracks = [Track.from_dict(track) for track in kept["tracks"]]
         drift = Drift.from_dict(kept["drift"], reference)
         return cls(how, kept["frame"], tracks, drift, kept["next"], kept["first"], kept["last"], waiting)
+
+
+def joined(rows: Sequence[Rows]) -> Rows:
+    """Join what :class:`Tracker` gave of some frames, one or more."""
+    return {name: np.concatenate([some[name] for some in rows]) for name in rows[0]}
 
 
 def is_dropped(image: np.ndarray) -> bool:
@@ -300,11 +332,11 @@ def track_particles(
     step, begin = seconds_of(numbered, movie)
     tracker = Tracker(Tracking(pair, seconds or step, begin, reach_px, gap))
     images = chunks_of(movie) if movie is not None else None
-    tables: list[pd.DataFrame] = []
+    rows: list[Rows] = []
     pictures = _each(images) if images is not None else (None for _ in count())
     for labels, image in zip(_each(chunks_of(numbered)), pictures, strict=False):
-        tables += tracker.add(labels, image)
-    return pd.concat(tables + tracker.finish(), ignore_index=True)
+        rows += tracker.add(labels, image)
+    return pd.DataFrame(joined(rows + tracker.finish()))
 
 
 def open_numbered(particles: Any) -> Any:

@@ -5,7 +5,9 @@ and its numbered frames. ``temlib.jobs.tracks.track_movie`` follows them, each t
 movie (``drift`` 1), or without (0). A row each:
 
 - ``ms``: processor time a frame, of all of it, from reading a chunk to writing its rows;
-- ``peak_mb``: memory at the most; ``row_bytes``: of the table, for a frame; ``particles_bytes``: of its numbers.
+- ``peak_mb``: memory at the most; ``row_bytes``: of the table, for a frame; ``particles_bytes``: of its numbers;
+- ``segment_ms``, ``segment_one_ms``: processor time a frame of finding the particles of the same movie with the bundled
+  network, as ``temlib segment --particles`` does it, and with ``scale=1.0`` (eight frames; the runtime that is there).
 
 Milliseconds are of a machine that may be shared. Writes track_speed.csv in temlib/data/measured.
 
@@ -24,12 +26,14 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 
+from temlib import load_micrograph, load_segmenter
 from temlib.files.micrographs import micrograph
 from temlib.jobs.tracks import track_movie
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.movies import peak, size
 
 EDGE, CHUNK, PARTICLES = 512, 32, 50
+SEGMENTED = 8
 LENGTHS = (64, 256)
 TIME = {"name": "time", "scale": 0.1, "units": "s"}
 
@@ -37,15 +41,17 @@ TIME = {"name": "time", "scale": 0.1, "units": "s"}
 def main() -> None:
     """Run the benchmark, write and print its table."""
     if len(sys.argv) > 1:
-        folder, frames, drift = json.loads(sys.argv[1])
-        print(json.dumps(make_movie(Path(folder), frames) if drift is None else measure(folder, frames, drift)))
+        folder, frames, what = json.loads(sys.argv[1])
+        do = {"make": make_movie, "segment": segment}
+        print(json.dumps(do[what](Path(folder), frames) if what in do else measure(folder, frames, what)))
         return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for frames in LENGTHS:
-            apart(folder, frames, None)  # what this process has held counts as held by its children
+            apart(folder, frames, "make")  # what this process has held counts as held by its children
+            segmenting = apart(folder, frames, "segment")
             for drift in (0, 1):
-                rows.append({"frames": frames, "drift": drift} | apart(folder, frames, drift))
+                rows.append({"frames": frames, "drift": drift} | apart(folder, frames, drift) | segmenting)
                 print(rows[-1], flush=True)
     pd.DataFrame(rows).to_csv(MEASURED / "track_speed.csv", index=False, float_format="%.4g")
 
@@ -80,6 +86,19 @@ def make_movie(folder: Path, frames: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             signal.save(folder / f"{name}{frames}.zspy", show_progressbar=False)
+
+
+def segment(folder: Path, frames: int) -> dict[str, float]:
+    """Find the particles of some frames; give what is measured of it."""
+    segmenter, images = load_segmenter(runtime="auto"), load_micrograph(folder / f"movie{frames}.zspy", lazy=True)
+    some, measured = images.data[:SEGMENTED].compute(), {}
+    for name, scale in (("segment_ms", "auto"), ("segment_one_ms", 1.0)):
+        segmenter.particles(some[0], scale=scale)  # starts the network
+        start = time.process_time()
+        for image in some:
+            segmenter.particles(image, scale=scale)
+        measured[name] = 1e3 * (time.process_time() - start) / len(some)
+    return measured
 
 
 def measure(folder: str, frames: int, drift: int) -> dict[str, float]:

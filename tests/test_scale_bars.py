@@ -292,3 +292,32 @@ def test_what_is_said_of_real_scale_bars_is_what_was_measured():
     apart = np.abs(np.r_[twice["x0_again"] - twice["true_x0"], twice["x1_again"] - twice["true_x1"]])
     assert len(twice) == 20
     assert apart.max() <= 0.5
+
+
+def test_nothing_is_learned_where_labels_call_a_mark_a_particle():
+    from temlib.files.grey_levels import GreyLevels
+    from temlib.network.augmentation import IGNORED, Augmentation
+    from temlib.network.learning import windows_of
+
+    image, labels = marked()
+    labels[235:243, 90:190] = 4  # as the pixel classifier would have it
+    plain = Augmentation(marks=0.0)
+    targets = []
+    for picture in (image, np.where(labels > 0, 60.0, 120.0)):  # with marks, and without any
+        windows, truth = windows_of([picture], [labels], [1.0], 6, 256, GreyLevels(), plain, 0)
+        assert len(list(windows)) == 6
+        targets.append(np.stack(truth).astype(float))
+    with_marks, without = targets
+    ignored = (with_marks == IGNORED) & (without != IGNORED)
+    assert ignored.any()
+    assert (without[ignored[..., 0], 0] > 0).all()
+    assert np.abs(with_marks[~ignored] - without[~ignored]).max() < 0.01
+
+
+@ocr
+def test_pictures_that_are_no_micrographs_have_no_scale_bar():
+    from temlib.network.bundled import pictures
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not [name for name, picture in pictures().items() if temlib.read_scale_bar(picture)]

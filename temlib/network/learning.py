@@ -15,7 +15,8 @@ import numpy as np
 
 from temlib.files.grey_levels import GreyLevels, normalise
 from temlib.files.micrographs import as_array
-from temlib.network.augmentation import Augmentation, scale_for, truth_maps
+from temlib.files.scale_bars.marks import find_marks
+from temlib.network.augmentation import IGNORED, Augmentation, scale_for, truth_maps
 from temlib.network.augmentation import views as views_of
 from temlib.network.backend import start_keras
 from temlib.network.checkpoint import Checkpoint
@@ -223,13 +224,17 @@ def windows_of(
     augmentation: Augmentation,
     seed: int,
 ) -> tuple[Iterator[np.ndarray], list[np.ndarray]]:
-    """Give the grey levels of all views, and the list that fills with what is true of them as they are read."""
+    """Give the grey levels of all views, and the list that fills with what is true of them as they are read.
+
+    What is burnt into a micrograph belongs to no particle: where labels say so there, nothing is learned.
+    """
     truth: list[np.ndarray] = []
 
     def grey_levels() -> Iterator[np.ndarray]:
         rng = np.random.default_rng(seed)
         for image, mask, factor in zip(images, masks, factors, strict=True):
             grey, maps = normalise(image, levels), truth_maps(mask)
+            maps[find_marks(image, read=False) & (maps[..., 0] > 0)] = IGNORED
             some = views_of(grey, maps, views, factor=factor, size=size, augmentation=augmentation, rng=rng)
             for window, target in some:
                 truth.append(target.astype(np.float16))

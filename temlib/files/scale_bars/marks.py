@@ -22,7 +22,7 @@ _TALLEST = 0.2  # of the picture, for a line of text
 _MARGIN = 2  # px around a mark
 
 
-def find_marks(image: Any) -> np.ndarray:
+def find_marks(image: Any, read: bool = True) -> np.ndarray:
     """Find what is burnt into a picture: data bars, scale bars, letters.
 
     Letters are read where the extra ``temlib[scalebar]`` is installed; without it those beside a scale
@@ -32,6 +32,8 @@ def find_marks(image: Any) -> np.ndarray:
     ----------
     image : signal or array of shape (height, width)
         A picture.
+    read : bool
+        Read letters where that is possible, a second a picture; else all is found by shape, on each machine alike.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def find_marks(image: Any) -> np.ndarray:
     for bar in bars:
         _mark(marks, (bar.x0, bar.y0, bar.x1, bar.y1))
         marks |= _letters(grey, bar)
-    if can_read():
+    if read and can_read():
         _mark_what_is_read(marks, grey)
     return marks
 

@@ -391,6 +391,28 @@ def test_particles_are_followed_and_grow_as_the_table_says():
     assert f"of {tracking.MOVIES} movies that the benchmark plans" in unaimed
 
 
+def test_the_pages_say_how_long_following_takes():
+    table = pd.read_csv(MEASURED / "track_speed.csv")
+    alone, whole = (table.query(f"drift == {drift}").sort_values("frames").iloc[-1] for drift in (0, 1))
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    share = f"{100 * whole.ms / whole.segment_ms:.0f} %"
+    assert f"it takes {alone.ms:.0f} ms a frame, with the drift {whole.ms:.0f}" in evidence
+    assert f"`temlib segment --particles` {whole.segment_ms:.0f}: {share}" in evidence
+    assert f"the network takes {whole.segment_one_ms:.0f} ms" in evidence
+    page = " ".join((ROOT / "docs" / "clusters.md").read_text().split())
+    for words in (
+        f"OpenVINO | {whole.segment_ms:.0f} ms |",
+        f"`temlib track` | {alone.ms:.0f} ms |",
+        f"takes out the drift | {whole.ms:.0f} ms |",
+        f"{whole.particles_bytes / 1e3:.1f} kB, {whole.row_bytes / 1e3:.1f} kB |",
+        f"tracking takes {share}",
+        f"| find the particles | {whole.segment_ms / 36:.1f} h | {whole.segment_ms / 360:.1f} h |",  # 1e5 frames
+        f"| {whole.ms / 36:.1f} h | {whole.ms / 36:.1f} h | {whole.peak_mb:.0f} MB | {whole.row_bytes / 10:.0f} MB |",
+        f"1 GB each | {whole.particles_bytes / 10:.0f} MB |",
+    ):
+        assert words in page, words
+
+
 def tracking_line(source, rows):
     """The row of the table in the prose: means over movies, of the exponent how often its interval holds the truth."""
     mean, holds = rows.mean(numeric_only=True), rows["low"].le(rows["truth"]) & rows["high"].ge(rows["truth"])

@@ -3,6 +3,7 @@
 import asyncio
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +165,24 @@ def test_tracks_of_another_movie_are_refused(made):
         explorers.explore_tracks(table, film.image.inav[:3])
     with pytest.raises(ValueError, match="or there are none"):
         explorers.explore_tracks(table[:0], film.image)
+    with pytest.raises(ValueError, match="frames of 32 x 64 pixels"):
+        explorers.explore_tracks(table, film.image.isig[:, :32])
+    with pytest.raises(ValueError, match="frame=9 or track=1 is not in the table"):
+        explorers.explore_tracks(table, film.image, frame=9, track=1)
+
+
+def test_tracks_of_a_csv_file_are_drawn_on_an_array_as_on_the_signal(tmp_path, monkeypatch):
+    film = movie(Scene(size_px=64, n_particles=3, diameter_nm=6), 4, 1)
+    table = temlib.track_particles(film.labels)
+    table.to_csv(tmp_path / "tracks.csv", index=False)
+    read = pd.read_csv(tmp_path / "tracks.csv")
+    shown = []
+    monkeypatch.setattr(explorers.Explorer, "show", lambda explorer: shown.append(explorer))
+    explorers.explore_tracks(table, film.image, frame=3)
+    explorers.explore_tracks(read, film.image.data.compute(), frame=3)
+    drawn = [explorer.draw(frame=3, track=explorer.controls["track"].value) for explorer in shown]
+    number = 2 * (table["frame"] == 3).sum()  # a way and its end for each particle
+    signal, array = ([line.get_xydata() for line in figure.axes[0].lines[-number:]] for figure in drawn)
+    assert len(signal) == number
+    for one, other in zip(signal, array, strict=True):
+        np.testing.assert_allclose(one, other)

@@ -18,7 +18,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from temlib.files.grey_levels import normalise
-from temlib.files.micrographs import as_array
+from temlib.files.micrographs import as_array, micrograph
+from temlib.particles.frame_correction import FRAME_COLUMNS
 from temlib.synthetic import SHAPES, Scene
 from temlib.widgets import pictures
 
@@ -280,26 +281,37 @@ def explore_masks(micrographs: Sequence[Any], ml: Sequence[Any], probabilities: 
     Explorer(draw, controls).show()
 
 
-def explore_tracks(tracks: pd.DataFrame, movie: Any) -> None:
+def explore_tracks(tracks: pd.DataFrame, movie: Any, frame: int = 0, track: int | None = None) -> None:
     """Go through a movie: the ways of the particles, and the diameter of one of them in all its frames.
 
     Parameters
     ----------
     tracks : DataFrame
         What :func:`temlib.track_particles` gave.
-    movie : Signal2D of shape (frames, height, width)
+    movie : Signal2D or array of shape (frames, height, width)
         The grey levels; a lazy one is read frame by frame.
+    frame, track : int
+        Where it starts, and whose curve is drawn first; by default that of the particle seen longest.
 
     Raises
     ------
     ValueError
-        When there is no track, or it is in a frame that the movie does not have.
+        When there is no track, ``frame`` or ``track`` is not among them, or they are in a frame, or at a place, that
+        the movie does not have.
     """
-    if tracks.empty or len(movie.data) <= tracks["frame"].max() or len(movie.data) < 2:
+    movie = movie if hasattr(movie, "inav") else micrograph(np.asarray(movie), None, "movie")
+    shape = movie.data.shape
+    if tracks.empty or len(shape) != 3 or len(movie.data) <= tracks["frame"].max() or len(movie.data) < 2:
         raise ValueError(f"these are not the tracks of a movie of {len(movie.data)} frames, or there are none")
+    if shape[1:] != tuple(tracks[[*FRAME_COLUMNS]].iloc[0]):
+        raise ValueError(f"these are not the tracks of a movie with frames of {shape[1]} x {shape[2]} pixels")
+    track = int(tracks["track"].mode()[0]) if track is None else track
+    if not 0 <= frame < len(movie.data) or track not in tracks["track"].to_numpy():
+        raise ValueError(f"frame={frame} or track={track} is not in the table; choose one that is")
+    tracks = tracks.assign(event=tracks["event"].fillna(""))  # of a csv file that was read
     controls: dict[str, Slider | Choice] = {
-        "frame": Slider(0, 0, len(movie.data) - 1, 1, "frame"),
-        "track": Slider(1, 1, int(tracks["track"].max()), 1, "particle whose curve is drawn"),
+        "frame": Slider(frame, 0, len(movie.data) - 1, 1, "frame"),
+        "track": Slider(track, 1, int(tracks["track"].max()), 1, "particle whose curve is drawn"),
     }
     Explorer(partial(pictures.tracks, tracks, movie), controls).show()
 

@@ -20,6 +20,7 @@ from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.files.stacks import is_lazy
 from temlib.palette import COLOURS
+from temlib.particles.frame_correction import PIXEL_COLUMNS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, simulate
@@ -146,7 +147,7 @@ def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        What :func:`temlib.track_particles` gave of the movie with its pixel size.
+        What :func:`temlib.track_particles` gave of the movie.
     movie : Signal2D of shape (frames, height, width)
         The grey levels.
     frame : int
@@ -155,8 +156,7 @@ def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
         Whose curve is drawn.
     """
     unit = "nm" if "y_nm" in table else "px"
-    size = (pixel_size_of(movie) or 1.0) if unit == "nm" else 1.0
-    pixel = np.broadcast_to(np.asarray(size, float), 2)
+    pixel = table[[*PIXEL_COLUMNS]].to_numpy()[0] if unit == "nm" else 1.0
     figure, (left, right) = _panels(2)
     shown = movie.inav[frame]
     if is_lazy(shown):

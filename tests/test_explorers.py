@@ -161,7 +161,7 @@ def test_maps_of_another_image_are_refused(made):
 def test_tracks_of_another_movie_are_refused(made):
     film = movie(Scene(size_px=64, n_particles=3, diameter_nm=6), 4, 1)
     table = temlib.track_particles(film.labels)
-    with pytest.raises(ValueError, match="not the tracks of a movie of 3 frames"):
+    with pytest.raises(ValueError, match=r"not the tracks of a movie of shape \(3, 64, 64\)"):
         explorers.explore_tracks(table, film.image.inav[:3])
     with pytest.raises(ValueError, match="or there are none"):
         explorers.explore_tracks(table[:0], film.image)

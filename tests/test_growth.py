@@ -101,6 +101,12 @@ def test_rates_count_events_over_the_time_of_the_movie():
     assert rates.loc["appears", "low"] == 0
 
 
+def test_a_table_that_was_read_from_a_file_is_as_good(tmp_path):
+    table = table_of([3 * (1 + TIME) ** 0.5] * 2)
+    table.to_csv(tmp_path / "tracks.csv", index=False)  # no event at all: the column comes back as numbers
+    assert growth_curves(pd.read_csv(tmp_path / "tracks.csv")).exponent == growth_curves(table).exponent
+
+
 def test_too_short_tracks_and_unknown_times_are_dealt_with():
     short = growth_curves(table_of([[5.0] * 4]))
     assert np.isnan(short.exponent.value)

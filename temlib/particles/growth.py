@@ -132,7 +132,7 @@ def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float =
         raise ValueError(f"fewest={fewest} and confidence={confidence}: pass 4 or more, and one in (0, 1)")
     timed = bool(len(tracks)) and bool(tracks["time_s"].notna().all())
     table = tracks.assign(time=tracks["time_s"] if timed else tracks["frame"].astype(float))
-    table["event"] = table["event"].fillna("").astype(str)  # of a csv file that was read
+    table["event"] = table["event"].astype(object).fillna("").astype(str)  # of a csv file that was read
     table = table.rename(columns={f"equivalent_diameter_{unit}": "diameter", f"y_{unit}": "y", f"x_{unit}": "x"})
     pieces = [rows for rows in _pieces(table) if len(rows) >= fewest and np.ptp(rows["time"]) > 0]
     curves = [(rows["time"].to_numpy(), rows["diameter"].to_numpy()) for rows in pieces]

@@ -299,18 +299,18 @@ def explore_tracks(tracks: pd.DataFrame, movie: Any, frame: int = 0, track: int 
         When there is no track, ``frame`` or ``track`` is not among them, or they are in a frame, or at a place, that
         the movie does not have.
     """
-    movie = movie if hasattr(movie, "inav") else micrograph(np.asarray(movie), None, "movie")
-    shape = movie.data.shape
-    if tracks.empty or len(shape) != 3 or len(movie.data) <= tracks["frame"].max() or len(movie.data) < 2:
-        raise ValueError(f"these are not the tracks of a movie of {len(movie.data)} frames, or there are none")
+    shape = np.shape(movie.data if hasattr(movie, "inav") else movie)
+    if tracks.empty or len(shape) != 3 or shape[0] <= tracks["frame"].max() or shape[0] < 2:
+        raise ValueError(f"these are not the tracks of a movie of shape {shape}, or there are none")
     if shape[1:] != tuple(tracks[[*FRAME_COLUMNS]].iloc[0]):
         raise ValueError(f"these are not the tracks of a movie with frames of {shape[1]} x {shape[2]} pixels")
     track = int(tracks["track"].mode()[0]) if track is None else track
-    if not 0 <= frame < len(movie.data) or track not in tracks["track"].to_numpy():
+    if not 0 <= frame < shape[0] or track not in tracks["track"].to_numpy():
         raise ValueError(f"frame={frame} or track={track} is not in the table; choose one that is")
-    tracks = tracks.assign(event=tracks["event"].fillna(""))  # of a csv file that was read
+    movie = movie if hasattr(movie, "inav") else micrograph(np.asarray(movie), None, "movie", [{"name": "frame"}])
+    tracks = tracks.assign(event=tracks["event"].astype(object).fillna(""))  # of a csv file that was read
     controls: dict[str, Slider | Choice] = {
-        "frame": Slider(frame, 0, len(movie.data) - 1, 1, "frame"),
+        "frame": Slider(frame, 0, shape[0] - 1, 1, "frame"),
         "track": Slider(track, 1, int(tracks["track"].max()), 1, "particle whose curve is drawn"),
     }
     Explorer(partial(pictures.tracks, tracks, movie), controls).show()

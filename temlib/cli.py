@@ -159,7 +159,7 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
     segment.add_argument(
         "--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows"
     )
-    segment.add_argument("--workers", type=int, default=1, metavar="N", help="of a movie: local processes; default: 1")
+    segment.add_argument("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
@@ -269,9 +269,9 @@ def _segment_movie(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     if options.out.suffix == ".zspy":
         return _segment_movie(options)
-    if options.scheduler or options.workers != 1 or options.chunk or options.particles:
+    if options.scheduler or options.chunk or options.particles:
         raise RunError(
-            f"{options.out}: --particles, --workers, --scheduler and --chunk are for a movie, whose --out ends in .zspy"
+            f"{options.out}: --particles, --scheduler and --chunk are for a movie, whose --out ends in .zspy"
         )
     from temlib.jobs.batch import segment_files
     from temlib.jobs.inputs import find_inputs
@@ -282,7 +282,7 @@ def _segment(options: argparse.Namespace) -> int:
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
     settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
-    settings["review"] = options.review
+    settings |= {"review": options.review, "workers": options.workers}
     done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))

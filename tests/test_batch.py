@@ -8,6 +8,7 @@ from skimage.measure import label
 
 import temlib
 from temlib import cli
+from temlib.errors import RunError
 from temlib.files.grey_levels import GreyLevels
 from temlib.files.labels.label_files import load_labels
 from temlib.files.micrographs import micrograph
@@ -179,3 +180,26 @@ def test_other_grey_levels_are_other_settings(folder):
     segmenter.levels = GreyLevels(5, 95)
     with pytest.raises(temlib.TemlibError, match="another network or other settings"):
         batch.segment_files([folder / "in" / "a.tif"], folder / "out", segmenter, progress=False)
+
+
+def test_workers_write_the_same_bytes_in_the_same_order(folder):
+    (folder / "in" / "broken.tif").write_bytes(b"no picture")
+    files = batch.files_in([folder / "in"])
+    segmenter = temlib.load_segmenter("synthetic")
+    results = {}
+    for workers in (1, 2):
+        done = batch.segment_files(files, folder / f"out{workers}", segmenter, workers=workers, progress=False)
+        assert list(done.failed) == [str(folder / "in" / "broken.tif")]
+        assert "broken.tif" in next(iter(done.tracebacks.values()))
+        written = (folder / f"out{workers}").iterdir()
+        results[workers] = {
+            path.name: path.read_bytes() for path in written if path.suffix in (".csv", ".tif", ".json")
+        }
+        results[workers] |= {"reason": next(iter(done.failed.values()))}
+    assert len(results[1]) > 6
+    assert results[1] == results[2]
+
+
+def test_no_workers_are_an_error(folder):
+    with pytest.raises(RunError, match="workers=0 must be at least 1"):
+        batch.segment_files([folder / "in" / "a.tif"], folder / "out", Threshold(), workers=0)

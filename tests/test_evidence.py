@@ -8,7 +8,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import carried, populations, separation, synthetic_transfer, tracking
+from tests.benchmarks import carried, coverage, populations, separation, synthetic_transfer, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +62,16 @@ def test_known_populations_are_told_as_measured():
     recall = pd.read_csv(MEASURED / "populations_recall.csv").set_index(["condition", "way", "from_px"])["recall"]
     proposals, average = (100 * recall["sigma 0.6", way, 12] for way in ("proposals", "average of scales"))
     assert f"proposals find {proposals:.0f} %, the average found {average:.0f} %" in evidence
+
+
+def test_intervals_hold_the_truth_as_often_as_it_is_told():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "coverage.csv")
+    assert [tuple(row) for row in table[list(coverage.KEYS)].itertuples(index=False)] == coverage.CONDITIONS
+    for line in coverage.lines(table):
+        assert line in evidence
+    counted = table.query("micrographs == 0 and particles >= 50")[list(coverage.truth(0.3, "number"))].to_numpy()
+    assert f"from 50 particles on {counted.min():.0f} to {counted.max():.0f} of a hundred" in " ".join(evidence.split())
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():
@@ -293,9 +303,10 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         for data in ("emps", "simulated")
     )
     assert "micrographs F1 is {} against {}, on the 9 of `simulated` {} against {}.".format(*emps, *simulated) in said
-    wrong, low, high = value("trained", "emps", "test", "both", "count_error_percent", 0)
-    f1 = value("trained", "emps", "test", "both", "f1", 2)[0]
-    assert f"before proposals: {f1} and {wrong} % ({low} to {high})." in said
+    f1, low, high = value("trained", "emps", "test", "proposals", "f1", 2)
+    assert f"labels (three seeds) it is {f1} ({low} to {high}) and" in said
+    wrong, low, high = value("trained", "emps", "test", "proposals", "count_error_percent", 0)
+    assert f"and {wrong} % ({low} to {high}) on the test micrographs." in said
     strokes = (
         pd.read_csv(MEASURED / "classifiers.csv").query("strokes == 5").groupby(["classifier", "data"])["iou"].mean()
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import traceback
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,13 +17,13 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
-from temlib.errors import MicrographError, OutputError, TemlibError, one_line, readable
+from temlib.errors import OutputError, RunError, TemlibError, one_line, readable
 from temlib.files.grey_levels import normalise
 from temlib.files.labels.label_files import save_labels
-from temlib.files.micrographs import load_micrograph, pixel_size_of
-from temlib.files.scale_bars.marks import find_marks, without_marks
+from temlib.files.micrographs import pixel_size_of
 from temlib.files.scale_bars.scale_labels import can_read
 from temlib.jobs.inputs import digest_of, files_in, names_of, place_of
+from temlib.jobs.looking import Look, Seen, looks
 from temlib.jobs.records import alone
 from temlib.jobs.results import BatchFolder
 from temlib.jobs.tables import (
@@ -36,7 +35,6 @@ from temlib.jobs.tables import (
     without_report,
     write_distribution,
 )
-from temlib.network.finding import find_in
 from temlib.network.segmenter import Scale, Segmenter
 from temlib.network.sought import Contrast, Diameter
 from temlib.network.workers import fingerprint
@@ -100,6 +98,7 @@ def segment_files(
     scale_bar: bool = True,
     marks: str = "leave out",
     review: Path | None = None,
+    workers: int = 1,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Batch:
@@ -137,6 +136,8 @@ def segment_files(
     review : path, optional
         A folder of decisions that were made in :class:`temlib.ParticleReviewer`. What is left of the particles of a
         micrograph that has some there is what is written; it is done again when they change.
+    workers : int
+        Processes that read and look at micrographs while results are written; each needs a gigabyte or more.
     overwrite : bool
         Do again what is done, and replace files of the results' names that temlib did not write.
     progress : bool
@@ -151,54 +152,68 @@ def segment_files(
     OutputError
         When ``out`` cannot be written into, or the disk is full. What is done stays done.
     """
+    if workers < 1:
+        raise RunError(f"workers={workers} must be at least 1")
     sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
     told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
     out, settings = Path(out), _settings(told, scale, pixel_size_nm)
     settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if marks == "leave out" else {"marks": marks})
     with alone(out):
-        work = _Work(BatchFolder(out, settings, overwrite), told, scale, pixel_size_nm, overwrite)
-        work.scale_bar, work.keeps_marks = scale_bar, marks == "keep"
-        work.reviews = {} if review is None else reviews_in(review)
+        look = Look(told, scale, pixel_size_nm, scale_bar, marks == "keep")
+        work = _Work(
+            BatchFolder(out, settings, overwrite), look, {} if review is None else reviews_in(review), overwrite
+        )
         names = names_of(files, {row["file"]: row["micrograph"] for row in work.rows.values()})
         work.folder.claim(names, files)
         work.batch.notes += [
             f"{path}: belongs to none of these micrographs" for name, path in work.reviews.items() if name not in names
         ]
-        for name, file in progress_bar(names.items(), show=progress, desc="micrographs"):
-            work.do(name, file)
+        work.run(names, workers, progress)
         return work.finish()
 
 
 class _Work:
     """A batch under way: its folder, the rows that are written, and what came of it so far."""
 
-    def __init__(
-        self, folder: BatchFolder, segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None, overwrite: bool
-    ) -> None:
+    def __init__(self, folder: BatchFolder, look: Look, reviews: dict[str, Path], overwrite: bool) -> None:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
-        self.segmenter, self.scale, self.pixel_size_nm = segmenter, scale, pixel_size_nm
-        self.scale_bar, self.keeps_marks = True, False
-        self.reviews: dict[str, Path] = {}
+        self.look, self.segmenter, self.reviews = look, look.segmenter, reviews
         self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
-    def do(self, name: str, file: Path) -> None:
-        """Segment a micrograph that is not done; whatever goes wrong with it is noted down."""
-        size, digest = 0, ""
-        try:
-            if file.exists():
-                size, digest = digest_of(file)
-            if digest and not self.overwrite and self._is_done(name, file, digest):
-                self.batch.skipped += 1
-                return
-            row = self._segment(name, file)
-        except Exception as error:  # readers of damaged files raise anything
-            if isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in _FOLDER_IS_LOST:
-                raise  # the next one would fare no better
-            self._failed(name, file, digest, error)
-            return
-        self.rows[name] = row | {"bytes": size, "sha256": digest, "review_sha256": self._digest_of_review(name)}
-        self._keep_rows()
+    def run(self, names: dict[str, Path], workers: int, progress: bool) -> None:
+        """Segment the micrographs that are not done; whatever goes wrong with one is noted down."""
+        missing = self._missing(names)
+        seen = looks(self.look, [file for _, file, _, _ in missing], workers)
+        with progress_bar(
+            show=progress, total=len(names), initial=len(names) - len(missing), desc="micrographs"
+        ) as bar:
+            for (name, file, size, digest), look in zip(missing, seen, strict=True):
+                try:
+                    row = self._measure(name, look())
+                except Exception as error:  # readers of damaged files raise anything
+                    if isinstance(error, OutputError) and getattr(error.__cause__, "errno", None) in _FOLDER_IS_LOST:
+                        raise  # the next one would fare no better
+                    self._failed(name, file, digest, error)
+                else:
+                    of_file = {"file": place_of(file), "bytes": size, "sha256": digest}
+                    self.rows[name] = row | of_file | {"review_sha256": self._digest_of_review(name)}
+                    self._keep_rows()
+                bar.update()
+
+    def _missing(self, names: dict[str, Path]) -> list[tuple[str, Path, int, str]]:
+        """Give what is not done: name, file, its size and sha256."""
+        missing = []
+        for name, file in names.items():
+            try:
+                size, digest = digest_of(file) if file.exists() else (0, "")
+                if digest and not self.overwrite and self._is_done(name, file, digest):
+                    self.batch.skipped += 1
+                else:
+                    missing.append((name, file, size, digest))
+            except OSError as error:
+                self._failed(name, file, "", error)
+        return missing
 
     def _failed(self, name: str, file: Path, digest: str, error: Exception) -> None:
         """Note down why a file could not be done, and leave nothing that could pass for its result."""
@@ -229,7 +244,7 @@ class _Work:
     def _hint(self, rows: pd.DataFrame) -> list[str]:
         """Say how scale bars could be read, where they could not."""
         unknown = int(rows["pixel_size_nm"].isna().sum())
-        if not unknown or not self.scale_bar or can_read():
+        if not unknown or not self.look.scale_bar or can_read():
             return []
         return [f"pixel size unknown in {unknown}: to have scale bars read, run: pip install 'temlib[scalebar]'"]
 
@@ -266,51 +281,36 @@ class _Work:
         measures = {"pixel_size_nm": size, "probability": probability, "marks": marks}
         return apply_review(found, self.reviews[name], image.data, **measures)
 
-    def _segment(self, name: str, file: Path) -> Row:
-        """Segment one micrograph and write its files; give its row."""
-        image, note = _load(file, self.pixel_size_nm, self.scale_bar and can_read())
-        try:
-            found, maps = self._find(image)
-        except ValueError as error:
-            raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        marks = np.zeros(found.labels.shape, bool) if self.keeps_marks else find_marks(image)
-        found = found.kept(without_marks(found.labels, marks))
-        size, probability, sure = pixel_size_of(image), maps[..., 0], found.confidence
+    def _measure(self, name: str, seen: Seen) -> Row:
+        """Measure what was seen in one micrograph and write its files; give its row."""
+        image, found, maps, marks = seen.image, seen.found, seen.maps, seen.marks
+        size, probability = pixel_size_of(image), maps[..., 0]
         review = self._reviewed(name, image, found, probability, marks)
         if review is None:
             measured: dict[str, Any] = {
                 "pixel_size_nm": size,
                 "probability": probability,
-                "confidence": sure,
+                "confidence": found.confidence,
                 "marks": marks,
             }
             table = measure_particles(found.labels, image.data, **measured)
-            seen = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
-            mask = (found.labels > 0) | (seen & ~marks)
+            sure = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
+            mask = (found.labels > 0) | (sure & ~marks)
         else:
             table, mask = review.counting, review.kept > 0
         self._drop(name)
         self._write(name, image, found, mask, table, marks, review)
         return {
             "micrograph": name,
-            "file": place_of(file),
             "particles": len(table),
             "whole_particles": whole_particles(table),
             "left_out": len(found.left_out_px),
             "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
             "expected_iou": self.segmenter.expected_iou(probability),
             "warning": self.segmenter.warning(maps) or "",
-            "note": note,
+            "note": seen.note,
             "review": "" if review is None else review.summary,
         }
-
-    def _find(self, image: Any) -> tuple[Found, np.ndarray]:
-        """Find particles, also where what segments is no segmenter of temlib but has maps."""
-        if isinstance(self.segmenter, Segmenter):
-            return self.segmenter.find(image, self.scale)
-        maps = self.segmenter.maps(image, self.scale)
-        found = find_in(maps, self.segmenter.threshold)
-        return found.kept(self.segmenter.sought.on(image).keep(found.labels)), maps
 
     def _write(
         self,
@@ -336,7 +336,7 @@ class _Work:
             facts |= {"min_confidence": found.least}
             left_out = found.left_out_px * (1.0 if size is None else float(np.sqrt(size[0] * size[1])))
             read = image.metadata.get_item("General.pixel_size_source", "")
-            facts["pixel_size_source"] = "given" if self.pixel_size_nm else read or "file"
+            facts["pixel_size_source"] = "given" if self.look.pixel_size_nm else read or "file"
             facts["sought"] = self.segmenter.sought.to_dict()
             if review is not None:
                 labels = review.labels  # those that are left out are drawn, too
@@ -391,19 +391,6 @@ def _name(segmenter: Segmenter) -> str:
     """Name a network by its weights, whatever its file is called."""
     digest = sha256(b"".join(array.tobytes() for array in segmenter.model.get_weights())).hexdigest()
     return f"weights of sha256 {digest}"
-
-
-def _load(file: Path, pixel_size_nm: float | None, scale_bar: bool) -> tuple[Any, str]:
-    """Read a micrograph; give also what was said on reading it."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        if load_micrograph(file, lazy=True).data.ndim != 2:  # before a movie is read, which may be larger than memory
-            raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
-        image = load_micrograph(file, pixel_size_nm, scale_bar=scale_bar)
-    image.metadata.General.title = readable(image.metadata.General.title)
-    notes = dict.fromkeys(" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning)
-    source = image.metadata.get_item("General.pixel_size_source", "")
-    return image, "; ".join([*notes, *([f"{file.name}: pixel size by its {source}"] if source else [])])
 
 
 def _reason(file: Path, error: Exception) -> str:

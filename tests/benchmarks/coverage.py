@@ -68,6 +68,17 @@ def coverage(sigma: float, weights: str, micrographs: int, particles: int, numbe
     return {name: 100 * times / number for name, times in held.items()}
 
 
+def lines(table: pd.DataFrame) -> list[str]:
+    """Give the table of ``docs/evidence.md``: how many of a hundred intervals held the truth."""
+    columns = ("mean", "median", "standard_deviation", "geometric_standard_deviation", "d10", "d90", "span")
+    rows = []
+    for row in table.to_dict("records"):
+        where = f"of {row['micrographs']} micrographs" if row["micrographs"] else ""
+        held = " | ".join(f"{row[name]:.0f}" for name in columns)
+        rows.append(f"| {row['sigma']:g} | {row['weights']} | {row['particles']} {where}".rstrip() + f" | {held} |")
+    return rows
+
+
 def main() -> None:
     """Run the benchmark where it stopped, write and print its table."""
     results = Results(MEASURED / "coverage.csv", KEYS)

@@ -1,13 +1,16 @@
 """How well scale bars are read: drawn ones in the styles of eight makers, and real ones against truth by eye.
 
 ``python tests/benchmarks/scale_bars.py drawn 1000`` and ``... emps`` print tables and, with ``--write``, put them
-into temlib/data/measured. Truth by eye is in temlib/data/measured/scale_bars_truth.csv: numbers only.
+into temlib/data/measured. ``... engines`` compares what RapidOCR reads with what Tesseract does, where its program
+is installed. Truth by eye is in temlib/data/measured/scale_bars_truth.csv: numbers only.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from temlib import datasets
-from temlib.files.scale_bars.scale_bar import look_for_scale_bar
+from temlib.files.scale_bars.scale_bar import grey_levels, legible, look_for_scale_bar
+from temlib.files.scale_bars.scale_labels import Text, labels_in, read_texts, resized
 
 MEASURED = Path(datasets.CARRIED) / "measured"
 LABELS = ("1 nm", "2 nm", "5 nm", "10 nm", "20 nm", "50 nm", "100 nm", "200 nm", "500 nm", "1 µm", "2 µm", "0.5 µm")
@@ -194,6 +198,38 @@ def measure_emps() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def measure_engines() -> pd.DataFrame:
+    """Say of each label on emps that a person can read whether an engine reads it on the whole picture."""
+    truth = pd.read_csv(MEASURED / "scale_bars_truth.csv").query("readable == 'yes'")
+    rows = []
+    for name, length_nm in zip(truth["name"], truth["label_nm"], strict=True):
+        picture = legible(grey_levels(datasets.load("emps", [name])[0].image.data))
+        row = {"name": name, "label_nm": length_nm}
+        for engine, read in {"RapidOCR": read_texts, "Tesseract": _by_tesseract}.items():
+            begun = time.perf_counter()
+            said = [label.length_nm for label in labels_in(read(picture))]
+            row |= {engine: bool(said) and bool(np.isclose(said, length_nm).any())}
+            row |= {f"{engine}_others": sum(~np.isclose(said, length_nm)) if said else 0}
+            row |= {f"{engine}_seconds": round(time.perf_counter() - begun, 2)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _by_tesseract(picture: np.ndarray) -> list[Text]:
+    """Read the lines of a picture, enlarged twice as its makers advise for small letters."""
+    buffer = io.BytesIO()
+    Image.fromarray(resized(picture, 2.0)).save(buffer, "PNG")
+    command = ["tesseract", "stdin", "stdout", "--psm", "11", "tsv"]
+    told = subprocess.run(command, input=buffer.getvalue(), capture_output=True, check=True).stdout.decode()
+    words = pd.read_csv(io.StringIO(told), sep="\t", quoting=csv.QUOTE_NONE, dtype={"text": str}).dropna(subset="text")
+    texts = []
+    for _, line in words[words["conf"] >= 0].groupby(["block_num", "par_num", "line_num"]):
+        x0, y0 = line["left"].min(), line["top"].min()
+        x1, y1 = (line["left"] + line["width"]).max(), (line["top"] + line["height"]).max()
+        texts.append(Text(" ".join(line["text"]), (x0 / 2, y0 / 2, x1 / 2, y1 / 2), 1.0))
+    return texts
+
+
 def _read(image: np.ndarray) -> dict[str, Any]:
     begun = time.process_time()
     found, why = look_for_scale_bar(image)
@@ -224,11 +260,12 @@ def summary(rows: pd.DataFrame) -> pd.Series:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["drawn", "emps"])
+    parser.add_argument("what", choices=["drawn", "emps", "engines"])
     parser.add_argument("n", type=int, nargs="?", default=1000)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    rows = measure_drawn(options.n) if options.what == "drawn" else measure_emps()
+    measure = {"drawn": lambda: measure_drawn(options.n), "emps": measure_emps, "engines": measure_engines}
+    rows = measure[options.what]()
     if options.what == "drawn":
         print(pd.DataFrame({style: summary(part) for style, part in rows.groupby("style")} | {"all": summary(rows)}).T)
     else:

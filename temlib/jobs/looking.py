@@ -1,0 +1,157 @@
+"""Micrographs read and looked at by a network, here or ahead of time in other processes; nothing is written."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from temlib.errors import MicrographError, RunError, one_line, readable
+from temlib.files.micrographs import load_micrograph
+from temlib.files.scale_bars.marks import find_marks, without_marks
+from temlib.files.scale_bars.scale_labels import can_read
+from temlib.network.finding import find_in
+from temlib.network.segmenter import Scale, Segmenter
+from temlib.network.workers import Parcel
+from temlib.particles.placing import Found
+
+__all__ = ["Look", "Seen", "looks"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in a micrograph.
+
+    Attributes
+    ----------
+    image : signal of shape (height, width)
+        The micrograph.
+    note : str
+        What was said on reading it.
+    found : Found
+        Its particles, marks left out.
+    maps : float32 array of shape (height, width, 2)
+        What the network says of each pixel.
+    marks : bool array of shape (height, width)
+        What is burnt into it.
+    """
+
+    image: Any
+    note: str
+    found: Found
+    maps: np.ndarray
+    marks: np.ndarray
+
+
+@dataclass(frozen=True)
+class Look:
+    """How micrographs are read and looked at: called with a file it gives what is :class:`Seen` there.
+
+    Attributes
+    ----------
+    segmenter : Segmenter, Parcel, or what has maps
+        What finds particles.
+    scale, pixel_size_nm, scale_bar
+        See :func:`temlib.jobs.batch.segment_files`.
+    keeps_marks : bool
+        What is burnt in may be a particle.
+    """
+
+    segmenter: Any
+    scale: Scale
+    pixel_size_nm: float | None
+    scale_bar: bool
+    keeps_marks: bool
+
+    def __call__(self, file: Path) -> Seen:
+        """Look at a file."""
+        image, note = self._load(file)
+        try:
+            found, maps = self._find(image)
+        except ValueError as error:
+            raise MicrographError(f"{file}: {one_line(error, 500)}") from error
+        marks = np.zeros(found.labels.shape, bool) if self.keeps_marks else find_marks(image)
+        return Seen(image, note, found.kept(without_marks(found.labels, marks)), maps, marks)
+
+    def _load(self, file: Path) -> tuple[Any, str]:
+        """Read a micrograph; give also what was said on reading it."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            if load_micrograph(file, lazy=True).data.ndim != 2:  # before a movie is read, larger than memory it may be
+                raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
+            image = load_micrograph(file, self.pixel_size_nm, scale_bar=self.scale_bar and can_read())
+        image.metadata.General.title = readable(image.metadata.General.title)
+        told = [" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning]
+        source = image.metadata.get_item("General.pixel_size_source", "")
+        return image, "; ".join(
+            [*dict.fromkeys(told), *([f"{file.name}: pixel size by its {source}"] if source else [])]
+        )
+
+    def _find(self, image: Any) -> tuple[Found, np.ndarray]:
+        """Find particles, also where what segments is no segmenter of temlib but has maps."""
+        segmenter = self.segmenter.open() if isinstance(self.segmenter, Parcel) else self.segmenter
+        if isinstance(segmenter, Segmenter):
+            return segmenter.find(image, self.scale)
+        maps = segmenter.maps(image, self.scale)
+        found = find_in(maps, segmenter.threshold)
+        return found.kept(segmenter.sought.on(image).keep(found.labels)), maps
+
+
+def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Iterator[Callable[[], Seen]]:
+    """Yield for each file in turn what gives what is seen in it, or raises why nothing is.
+
+    Parameters
+    ----------
+    look : Look
+        How.
+    files : sequence of Path
+        Micrographs.
+    workers : int
+        Processes that look ahead, one micrograph each and one more; with 1 each is looked at here, when asked for.
+
+    Raises
+    ------
+    RunError
+        When a process ends before its work is done.
+    """
+    if workers == 1 or len(files) < 2:
+        yield from (partial(look, file) for file in files)
+        return
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    sent = replace(look, segmenter=look.segmenter.parcel())
+    ahead = Parallel(workers, return_as="generator", pre_dispatch=workers + 1)
+    try:
+        for image, seen, error in ahead(delayed(_told)(sent, file) for file in files):
+            yield partial(_taken_up, image, seen, error)
+    except BrokenProcessPool as error:
+        raise RunError(
+            f"a worker ended early, perhaps for want of memory; run again with fewer than {workers}"
+        ) from error
+
+
+def _told(look: Look, file: Path) -> tuple[dict[str, Any] | None, Seen | None, Exception | None]:
+    """Look at a file in another process; a signal travels as a dictionary."""
+    try:
+        seen = look(file)
+    except Exception as error:  # readers of damaged files raise anything
+        error.add_note(traceback.format_exc())
+        return None, None, error
+    return seen.image._to_dictionary(), replace(seen, image=None), None
+
+
+def _taken_up(image: dict[str, Any] | None, seen: Seen | None, error: Exception | None) -> Seen:
+    if error is not None:
+        raise error
+    assert image is not None
+    assert seen is not None
+    from hyperspy.signals import Signal2D
+
+    return replace(seen, image=Signal2D(**image))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import carried, coverage, populations, separation, synthetic_transfer, tracking
+from tests.benchmarks import carried, confidence, coverage, populations, separation, synthetic_transfer, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,6 +72,17 @@ def test_intervals_hold_the_truth_as_often_as_it_is_told():
         assert line in evidence
     counted = table.query("micrographs == 0 and particles >= 50")[list(coverage.truth(0.3, "number"))].to_numpy()
     assert f"from 50 particles on {counted.min():.0f} to {counted.max():.0f} of a hundred" in " ".join(evidence.split())
+
+
+def test_confidences_are_told_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "confidence.csv")
+    for line in confidence.lines(table):
+        assert line in evidence
+    by_data = table.query("network == 'synthetic'").groupby("data", sort=False)
+    off = [confidence.expected_error(some) for _, some in by_data]
+    said = "differ by {:.2f} on `emps`, {:.2f} on `simulated` and {:.2f} on the population".format(*off)
+    assert said in " ".join(evidence.split())
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():

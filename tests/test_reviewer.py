@@ -1,15 +1,19 @@
 """The reviewer without a browser: what the front end asks for, files, several micrographs, bad input."""
 
+import io
 import json
 import os
 
 import numpy as np
 import pytest
+from PIL import Image
+from skimage.measure import label
 
 import temlib
 from temlib.errors import MicrographError, OutputError, TemlibError
 from temlib.files.micrographs import micrograph
 from temlib.particles.placing import Found
+from temlib.widgets.reviewing import Reviewed
 from tests.conftest import disc
 from tests.test_review import SHAPE, drawn, image_of
 
@@ -140,13 +144,68 @@ def test_the_empty_and_the_unreadable_among_many_stop_nobody(tmp_path):
     assert reviewer._state["counts"]["found"] == 0
     assert ask(reviewer, "add", points=[[20, 20], [28, 20]], size=8) == ""
     assert counted(reviewer) == 1
-    assert reviewer._rows["columns"]["equivalent_diameter_nm"][0] == pytest.approx(6, abs=1)
+    assert reviewer._rows["columns"][0] == "equivalent_diameter_nm"
+    assert np.frombuffer(reviewer._rows["values"], np.float32)[0] == pytest.approx(6, abs=1)
     with pytest.warns(UserWarning, match="odd is passed over"):
         assert reviewer.table.groupby("micrograph").size().to_dict() == {"blank": 1, "gold": 6}
     assert "passed over" in ask(reviewer, "go", step=-1)
     assert reviewer._state["name"] == "gold"
     again = temlib.ParticleReviewer(images[0], tmp_path, particles=particles[0])
     assert counted(again) == 1, "what was added comes back where nothing is found"
+
+
+def numbers_in(png):
+    """What the front end makes of a picture."""
+    channels = np.asarray(Image.open(io.BytesIO(png))).astype(np.int32)
+    return channels @ [1, 256, 65536]
+
+
+def test_the_front_end_is_told_what_changes_and_has_it_all(tmp_path):
+    labels = np.where(drawn() > 0, drawn() + 70_000, 0)
+    reviewer = reviewer_of(tmp_path, particles=labels)
+    has = numbers_in(reviewer._whole()["png"])
+    version, patches = reviewer._whole()["version"], []
+    assert np.array_equal(has, labels)
+    reviewer.observe(lambda change: patches.append(change["new"]), "_patch")
+    ask(reviewer, "turn", particles=[70_001])
+    assert not patches, "no pixel has changed"
+    for do, values in [
+        ("split", {"points": [[12, 44.5], [38, 44.5]]}),
+        ("remove", {"particles": [70_006]}),
+        ("add", {"points": [[70, 24], [78, 24]], "size": 6}),
+        ("undo", {}),
+        ("undo", {}),
+        ("redo", {}),
+        ("merge", {"particles": [70_001, 70_004]}),
+    ]:
+        assert ask(reviewer, do, **values) == ""
+        patch = patches.pop()
+        assert not patches
+        assert (patch["from"], patch["to"]) == (version, version + 1)
+        version += 1
+        part, (top, left) = numbers_in(patch["png"]), patch["place"]
+        has[top : top + part.shape[0], left : left + part.shape[1]] = part
+        assert np.array_equal(has, reviewer.review.labels), do
+    assert np.array_equal(numbers_in(reviewer._whole()["png"]), has), "for a page that is opened again"
+    ask(reviewer, "all")
+    assert reviewer._labels > version
+    boxes = np.frombuffer(reviewer._rows["boxes"], np.int32).reshape(-1, 4)
+    for number, (top, left, bottom, right) in zip(sorted(reviewer.review.boxes), boxes, strict=True):
+        assert np.count_nonzero(has[top:bottom, left:right] == number) == np.count_nonzero(has == number)
+    for name in ("why", "by_hand"):
+        told = reviewer._state[name]
+        assert [told["words"][place] for place in told["of"]] == reviewer.review.table[name].tolist()
+    assert [*reviewer._state["fates"]] == [*reviewer.review.fates.values()]
+
+
+def test_what_was_seen_faintly_is_whole_however_far_it_reaches():
+    y, x = np.mgrid[:700, :900]
+    probability = np.where((np.abs(y - 350 - 250 * np.sin(x / 120)) < 5) & (x > 3) & (x < 890), 0.2, 0.0)
+    labels = np.where((x - 700) ** 2 + (y - 400) ** 2 < 900, 1, 0)
+    start = (10, int(np.flatnonzero(probability[:, 10])[0]))
+    seen = Reviewed.seen_in(probability, labels, start[0] + 0.5, start[1] + 0.5)
+    pieces = label((probability > 0.1) & (labels == 0), connectivity=1)
+    assert np.array_equal(seen, pieces == pieces[start[1], start[0]])
 
 
 def test_what_another_reviewer_wrote_is_not_replaced(tmp_path):

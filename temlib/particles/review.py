@@ -136,6 +136,8 @@ class Review:
         self._before: pd.DataFrame | None = None  # what was measured before pixels changed in the boxes
         self._stale: list[tuple[slice, slice]] = []
         self._is_mended = False
+        self._changed: list[tuple[slice, slice]] = []
+        self._verdicts: tuple[Any, ...] = (None, None, None)  # of what was measured, and of which state
         self._past: list[tuple[Edit, _State, list[Change]]] = []
         self.undone: list[Edit] = []
         self.unmatched: list[Edit] = []
@@ -170,7 +172,7 @@ class Review:
         xs, ys = zip(*corners, strict=True)
         near = [
             number
-            for number, (rows, columns) in self.boxes.items()
+            for number, (rows, columns) in sorted(self.boxes.items())
             if rows.start <= max(ys) and min(ys) < rows.stop and columns.start <= max(xs) and min(xs) < columns.stop
         ]
         crossed = [number for number in near if self._pieces(number, corners).max() > 1]
@@ -183,7 +185,11 @@ class Review:
         array = as_array(mask) != 0
         if array.shape != self.labels.shape:
             raise ValueError(f"the new particle has shape {array.shape}, the micrograph {self.labels.shape}")
-        region = self._free(array)
+        rows, columns = (np.flatnonzero(array.any(axis=axis)) for axis in (1, 0))
+        region = None
+        if rows.size:
+            box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+            region = self._free(array[box], box)
         if region is None:
             raise ValueError("there is no room for a new particle; paint on background")
         self._do(Edit("add", (self._state.next,), (region,)))
@@ -267,12 +273,22 @@ class Review:
     @property
     def table_so_far(self) -> pd.DataFrame:
         """The same at once: after a change of pixels, lengths of outlines may differ in the fourth digit."""
-        table = self.measured.copy()
-        fates, why = self._judged()
-        table["by_hand"] = [self._state.by_hand.get(number, "") for number in table["particle"]]
-        table["left_out"] = np.array(fates, int) > 0
-        table["why"] = np.array(why, object)
-        return table
+        fates, why, by_hand = self.verdicts
+        return self.measured.assign(by_hand=by_hand, left_out=fates > 0, why=why)
+
+    @property
+    def verdicts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each row of :attr:`measured`: the place of its fate in :data:`FATES`, why, and what was done by hand."""
+        measured, state, verdicts = self._verdicts
+        if measured is not self.measured or state is not self._state:
+            verdicts = (*self._judged(), self._by_hand())
+            self._verdicts = (self.measured, self._state, verdicts)
+        return verdicts
+
+    def changed_box(self) -> tuple[slice, slice] | None:
+        """Where pixels have changed since this was asked last; None for nowhere."""
+        boxes, self._changed = self._changed, []
+        return _around(boxes, 0, self.labels.shape) if boxes else None
 
     @property
     def counting(self) -> pd.DataFrame:
@@ -314,7 +330,7 @@ class Review:
     @property
     def fates(self) -> dict[int, int]:
         """For each particle its place in :data:`FATES`."""
-        return dict(zip(self.measured["particle"].tolist(), self._judged()[0], strict=True))
+        return dict(zip(self.measured["particle"].tolist(), self.verdicts[0].tolist(), strict=True))
 
     @property
     def filters(self) -> dict[str, Bounds]:
@@ -336,7 +352,7 @@ class Review:
 
     def distribution_with(self, **options: Any) -> SizeDistribution | None:
         """Give the size distribution with options of :func:`temlib.size_distribution`."""
-        fates = np.array(self._judged()[0], int)
+        fates = self.verdicts[0]
         if np.count_nonzero(fates == 0) < 2:
             return None
         return size_distribution(self.measured[fates < 2], **options)
@@ -348,7 +364,7 @@ class Review:
         ``counted``, ``cut_by_frame``, ``filtered`` and ``taken_out``. ``filters`` has for each column the bounds and
         how many lie outside of them.
         """
-        fates = np.bincount(np.array(self._judged()[0], int), minlength=len(FATES)).tolist()
+        fates = np.bincount(self.verdicts[0], minlength=len(FATES)).tolist()
         names = ("counted", "cut_by_frame", "filtered", "taken_out")
         filters = {
             column: {"low": low, "high": high, "outside": int(np.count_nonzero(self._outside(column)))}
@@ -371,14 +387,9 @@ class Review:
 
     # ---- files
 
-    def record(self, image: Any = None) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Give all that was decided, as JSON can hold it."""
-        image = self._measures["image"] if image is None else image
-        head: dict[str, Any] = {
-            "temlib": _KIND,
-            "micrograph": self.name,
-            "sha256": None if image is None else digest_of_image(image),
-        }
+        head: dict[str, Any] = {"temlib": _KIND, "micrograph": self.name, "sha256": self._image_sha256}
         head |= {"shape": list(self.labels.shape), "particles_sha256": self._found, "counts": self.counts()}
         return head | to_plain({"edits": self.edits, "undone": self.undone, "unmatched": self.unmatched})
 
@@ -398,10 +409,10 @@ class Review:
         """
         if record.get("temlib") != _KIND:
             raise ValueError("it is no review of this version of temlib")
-        shape, image = record["shape"], self._measures["image"]
+        shape, of_then, of_now = record["shape"], record["sha256"], self._image_sha256
         if shape != list(self.labels.shape):
             raise MicrographError(f"it is of a micrograph of {str(shape)[:40]} pixels, not {list(self.labels.shape)}")
-        if image is not None and record["sha256"] is not None and record["sha256"] != digest_of_image(image):
+        if None not in (of_then, of_now) and of_then != of_now:
             raise MicrographError(f"it is of another micrograph, {str(record['micrograph'])[:60]!r}")
         said = edits_from(record, _LISTS, self.labels.shape)
         if record["particles_sha256"] == self._found:
@@ -448,12 +459,32 @@ class Review:
         """Change pixels, and remember where what was measured holds no more."""
         changes = list(changes)
         for box, pixels in changes:
+            self._recount(box, pixels)
             self.labels[box] = pixels
-            self._stale.append(box)
         if changes:
-            self._before = self.__dict__.get("measured", self._before)
-            for name in ("boxes", "measured", "_areas"):
-                self.__dict__.pop(name, None)
+            self._stale += [box for box, _ in changes]
+            self._changed += [box for box, _ in changes]
+            self._before = self.__dict__.pop("measured", self._before)
+
+    def _recount(self, box: tuple[slice, slice], pixels: np.ndarray) -> None:
+        """Keep places and areas up to date: a change holds all of each particle that it changes."""
+        old, boxes = self.labels[box], self.boxes
+        differ = old != pixels
+        gained, lost = pixels[differ], old[differ]
+        length = max(int(pixels.max()) + 1, len(self._areas))
+        areas = np.bincount(gained, minlength=length) - np.bincount(lost, minlength=length)
+        areas[: len(self._areas)] += self._areas
+        changed = np.union1d(gained, lost)
+        places = ndimage.find_objects(np.where(np.isin(pixels, changed[changed > 0]), pixels, 0), length)
+        for number in changed[changed > 0].tolist():
+            boxes.pop(number, None)
+            place = places[number - 1]
+            if place is not None:
+                rows, columns = (
+                    slice(at.start + of.start, at.stop + of.start) for at, of in zip(place, box, strict=True)
+                )
+                boxes[number] = (rows, columns)
+        self._areas = areas
 
     def _settle(self) -> None:
         """Measure all particles together where some were measured apart: a script that does the same has the same."""
@@ -547,9 +578,7 @@ class Review:
         return state, _together(self.labels, changes)
 
     def _added(self, edit: Edit) -> tuple[_State, list[Change]]:
-        mask = np.zeros(self.labels.shape, bool)
-        mask[edit.regions[0].slices] = edit.regions[0].mask
-        region = self._free(mask)
+        region = self._free(edit.regions[0].mask, edit.regions[0].slices)
         if region is None:
             raise ValueError("there is no room for a particle that was added")
         number = self._state.next
@@ -558,14 +587,15 @@ class Review:
         state = replace(self._state, next=number + 1, by_hand=by_hand, tally=self._state.counting(added=1))
         return state, [(region.slices, pixels)]
 
-    def _free(self, mask: np.ndarray) -> Region | None:
-        """Give the largest piece of a mask that lies on background."""
-        pieces = label(mask & (self.labels == 0), connectivity=2)
+    def _free(self, mask: np.ndarray, box: tuple[slice, slice]) -> Region | None:
+        """Give the largest piece of a mask in a box that lies on background."""
+        pieces = label(mask & (self.labels[box] == 0), connectivity=2)
         if not pieces.any():
             return None
         piece = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
-        box = ndimage.find_objects(pieces)[piece - 1]
-        return Region.of(pieces[box] == piece, box)
+        within = ndimage.find_objects(pieces)[piece - 1]
+        rows, columns = (slice(at.start + of.start, at.stop + of.start) for at, of in zip(within, box, strict=True))
+        return Region.of(pieces[within] == piece, (rows, columns))
 
     def _pieces(self, number: int, points: tuple[tuple[float, float], ...]) -> np.ndarray:
         box = self.boxes[number]
@@ -582,6 +612,12 @@ class Review:
         )
 
     @cached_property
+    def _image_sha256(self) -> str | None:
+        """Of the micrograph's grey levels; None without a micrograph."""
+        image = self._measures["image"]
+        return None if image is None else sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+
+    @cached_property
     def _areas(self) -> np.ndarray:
         return np.bincount(self.labels.ravel(), minlength=self._state.next)
 
@@ -595,12 +631,14 @@ class Review:
         values = self.measured[column].to_numpy(float)
         return (values < (-np.inf if low is None else low)) | (values > (np.inf if high is None else high))
 
-    def _judged(self) -> tuple[list[int], list[str]]:
+    def _judged(self) -> tuple[np.ndarray, np.ndarray]:
         """Give the fate of each row, and why."""
         table, state = self.measured, self._state
-        numbers = table["particle"].tolist()
-        out = np.array([state.decided.get(number) is False for number in numbers], bool)
-        back = np.array([state.decided.get(number) is True for number in numbers], bool)
+        numbers = table["particle"].to_numpy()
+        out, back = (
+            np.isin(numbers, [number for number, counts in state.decided.items() if counts is said])
+            for said in (False, True)
+        )
         cut = table["touches_edge"].to_numpy(bool)
         fates, why = np.where(cut, 1, 0), np.where(cut, FATES[1], "").astype(object)
         for column, (low, high) in state.filters.items():
@@ -611,7 +649,15 @@ class Review:
             why[below] = f"{column} below {low}"
             fates[outside] = 2
         fates[out], why[out] = 3, FATES[3]
-        return fates.tolist(), why.tolist()
+        return fates, why
+
+    def _by_hand(self) -> np.ndarray:
+        """Say of each row what was done to it by hand."""
+        numbers, said = self.measured["particle"].to_numpy(), self._state.by_hand
+        words = np.full(len(numbers), "", object)
+        for row in np.flatnonzero(np.isin(numbers, [*said])):
+            words[row] = said[int(numbers[row])]
+        return words
 
     def _do_by_overlap(self, edit: Edit) -> None:
         """Do an edit to those particles here that share more than half of their pixels with those of then."""
@@ -622,9 +668,7 @@ class Review:
         if edit.do == "add":
             free = None
             if here == [0]:
-                mask = np.zeros(self.labels.shape, bool)
-                mask[edit.regions[0].slices] = edit.regions[0].mask
-                free = self._free(mask)
+                free = self._free(edit.regions[0].mask, edit.regions[0].slices)
             if free is not None:
                 self._do(Edit("add", (self._state.next,), (free,)))
             elif here == [0]:
@@ -730,11 +774,6 @@ def filter_columns(table: pd.DataFrame, most_used: bool = False) -> list[str]:
     numbers = [name for name in table.select_dtypes("number") if name not in _NO_FILTER]
     first = [name for start in (*_FIRST_FILTERS, "confidence") for name in numbers if name.startswith(start)]
     return first if most_used else [*first, *(name for name in numbers if name not in first)]
-
-
-def digest_of_image(image: Any) -> str:
-    """Give the sha256 of a micrograph's grey levels."""
-    return sha256(np.ascontiguousarray(as_array(image)).tobytes()).hexdigest()
 
 
 def _taken(particles: Any, image: Any, name: str) -> tuple[np.ndarray, dict[int, float]]:

@@ -1,14 +1,16 @@
 // The front end of temlib.ParticleReviewer: outlines on a micrograph, tools that change particles, filters, sizes.
 // What is done goes to Python, which answers with what becomes of each particle. stage.js comes before this file.
 //
-// From Python, as traits:   _image, _labels (png files; a particle's number in 24 bits), _rows (what is measured),
-//                           _state (what becomes of each; see reviewer.py), _colours, _brush (strokes.py).
+// From Python, as traits:   _image (png), _labels (version and png; a particle's number in 24 bits), _patch (what has changed
+//                           of them since), _rows (what is measured), _state (what becomes of each; see answers.py),
+//                           _colours, _brush (strokes.py).
 // To Python, as messages:   {do: "turn" | "lasso" | "split" | "merge" | "remove" | "add" | "add seen" | "filter" |
-//                            "undo" | "redo" | "go", ...}.
+//                            "undo" | "redo" | "go" | "all", ...}.
 
 const FATES = ["counted", "cut", "filtered", "out"];
 const WORDS = ["counted", "cut by the frame", "left out by a filter", "left out by hand"];
 const STEPS = 400; // of a filter's slider
+const WIDE = 1.6; // of an outline, in pixels of the screen
 const TOOLS = {
   click: ["Out / in", "click a particle to take it out, or back (C)"],
   lasso: ["Lasso", "draw around particles to take them out, or back (L)"],
@@ -20,6 +22,9 @@ const TOOLS = {
   pan: ["Move", "move the picture (H, or hold the space bar)"],
 };
 const FREE = ["lasso", "merge", "add"]; // tools that follow the hand
+
+const LEGEND = (fate, words, sign) =>
+  `<span class="entry"><span class="swatch" data-fate="${fate}">${sign}</span><b></b> <span>${words}</span></span>`;
 
 const PAGE = `
 <div class="row">
@@ -34,7 +39,7 @@ const PAGE = `
   <div class="main">
     <div class="stage" tabindex="0" aria-label="micrograph: arrow keys move the cursor, Enter uses the tool">
       <div class="layers"><canvas class="picture"></canvas></div>
-      <canvas class="over"></canvas>
+      <canvas class="outlines"></canvas><canvas class="over"></canvas>
     </div>
     <div class="row">${LOOKS}
       <button data-do="fit" title="see all of it (F)">Fit</button>
@@ -47,20 +52,62 @@ const PAGE = `
       <span class="place"></span>
       <span class="right message" role="status"></span><span class="busy quiet" hidden>working …</span>
     </div>
+    <table class="row-of"><tbody></tbody></table>
   </div>
   <div class="side">
-    <div class="legend"></div>
+    <div class="legend">${FATES.map((fate, i) => LEGEND(fate, WORDS[i], ["", "", "−", "×"][i])).join("")}</div>
     <canvas class="sizes" role="img"></canvas>
     <div class="median" role="status"></div>
     <div class="hands quiet"></div>
     <div class="filters"></div>
-    <table class="row-of"><tbody></tbody></table>
   </div>
 </div>
 <div class="quiet keys">Keys: C out or in, L lasso, B box, S split, M merge, X remove, A add, [ ] size, Z undo, Y redo,
   O outlines, N numbers, F fit, H move; wheel or + −: zoom. Without a mouse: Tab to the picture, &lt; &gt; from particle to
   particle, arrows move the cursor (Shift: further), Enter begins and ends, Esc leaves off. <span class="saved"></span></div>
 `;
+
+const typed = ({ buffer, byteOffset, byteLength }, Type) =>
+  new Type(buffer.slice(byteOffset, byteOffset + byteLength));
+
+// Make something of a value again only when it is another one.
+function once(make, get) {
+  let [of, made] = [null, null];
+  return () => {
+    const now = get();
+    if (now !== of) [of, made] = [now, make(now)];
+    return made;
+  };
+}
+
+// What is measured, by row: numbers, places, boxes, and each column with its range.
+function unpacked(raw) {
+  if (!raw.numbers) return {};
+  const numbers = typed(raw.numbers, Int32Array);
+  const [places, values] = [typed(raw.places, Float32Array), typed(raw.values, Float32Array)];
+  const of = (name) => values.subarray(raw.columns.indexOf(name) * numbers.length).subarray(0, numbers.length);
+  const ranges = new Map();
+  const range = (name) => {
+    if (!ranges.has(name)) {
+      let [low, high] = [Infinity, -Infinity];
+      for (const value of of(name)) {
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+      ranges.set(name, low <= high ? [low, high] : [0, 1]);
+    }
+    return ranges.get(name);
+  };
+  return {
+    numbers,
+    range,
+    rowOf: new Map(Array.from(numbers, (number, row) => [number, row])),
+    boxes: typed(raw.boxes, Int32Array),
+    x: places.filter((_, i) => i % 2 === 0),
+    y: places.filter((_, i) => i % 2 === 1),
+    columns: new Map(raw.columns.map((name) => [name, of(name)])),
+  };
+}
 
 function render({ model, el }) {
   const root = document.createElement("div");
@@ -70,21 +117,24 @@ function render({ model, el }) {
   el.append(root);
   const find = (selector) => root.querySelector(selector);
   const all = (selector) => [...root.querySelectorAll(selector)];
-  const scene = makeStage(root, () => draw());
-  const { stage, picture, view, fit, pointOf } = scene;
-  const over = find("canvas.over");
+  const scene = makeStage(root, () => {
+    draw();
+    drawSoon();
+  });
+  const { stage, picture, view, room, fit, pointOf } = scene;
+  const [rings, over] = ["outlines", "over"].map((name) => find(`canvas.${name}`));
   const colours = model.get("_colours");
   const line = makeLine(model, root);
   const brush = model.get("_brush");
   const state = () => model.get("_state");
-  const rows = () => model.get("_rows");
+  const [rows, fates] = [once(unpacked, () => model.get("_rows")), once(({ fates }) => typed(fates, Uint8Array), state)];
 
   let tool = "click";
   let size = Math.max(brush.size, 12);
   let numbers = new Int32Array(0); // of the particle at each pixel
-  let edges = new Map(); // by particle: lines around it, x0 y0 x1 y1 each
-  let rowOf = new Map(); // by particle: its row
-  let paths = []; // by fate: all outlines
+  let version = 0; // of these numbers
+  let inks = new Uint32Array(1); // by particle: the colour of its outline
+  const patches = []; // of the numbers, not yet put in
   let stroke = null; // points so far
   let cursor = null; // of the mouse or the keys
   let byKeys = false;
@@ -92,123 +142,117 @@ function render({ model, el }) {
   let [outlines, names] = [true, false];
   let space = false;
   let [shownImage, shownLabels] = [null, null];
+  let working = Promise.resolve(); // one after the other
+  let soon = 0; // outlines are drawn before the next frame
   let drag = 0; // number of the movement of a slider
   let waiting = null; // the last position of a slider, until Python has answered
 
   // ---- from Python
 
-  const changed = onceFor(refresh);
+  const changed = onceFor(() => (working = working.then(refresh).catch(console.error)));
+  const patched = () => patches.push(model.get("_patch"));
 
   async function refresh() {
     const now = state();
     if (!now.name) return;
-    const [image, labels] = [model.get("_image"), model.get("_labels")];
-    const [grey, found] = await Promise.all([
-      image === shownImage ? null : decode(image),
-      labels === shownLabels ? null : decode(labels),
-    ]);
-    if (now !== state()) return; // overtaken
-    if (grey) {
+    const image = model.get("_image");
+    if (image !== shownImage) {
       shownImage = image;
-      [picture.width, picture.height] = [now.width, now.height];
-      picture.getContext("2d").drawImage(grey.bitmap, 0, 0);
+      const { bitmap } = await decode(image);
+      [picture.width, picture.height] = [bitmap.width, bitmap.height];
+      picture.getContext("2d").drawImage(bitmap, 0, 0);
       stroke = null;
       fit();
     }
-    if (found) {
-      shownLabels = labels;
-      numbers = found.numbers();
-      traceEdges(now.width, now.height);
-      hovered = cursor ? numberAt(cursor) : 0;
-    }
-    rowOf = new Map(rows().numbers.map((number, row) => [number, row]));
-    gatherPaths(now);
+    await takeLabels();
+    if (now !== state()) return; // overtaken: another one follows
+    hovered = cursor ? numberAt(cursor) : 0;
+    mixInks();
     showState(now);
     draw();
+    drawOutlines();
+    stage.dataset.answered = now.answered[1];
     if (waiting && line.upToDate()) sendFilter();
   }
 
-  // Lines between pixels of different particles, joined where they go straight on.
-  function traceEdges(width, height) {
-    edges = new Map();
-    const put = (number, ...ends) => {
-      if (!edges.has(number)) edges.set(number, []);
-      edges.get(number).push(...ends);
-    };
-    const at = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? 0 : numbers[y * width + x]);
-    for (const side of [-1, 1]) {
-      for (let y = 0; y < height; y++) {
-        let [from, of] = [0, 0];
-        for (let x = 0; x <= width; x++) {
-          const here = x < width ? at(x, y) : 0;
-          const owner = here && at(x, y + side) !== here ? here : 0;
-          if (owner === of) continue;
-          const level = side < 0 ? y : y + 1;
-          if (of) put(of, from, level, x, level);
-          [from, of] = [x, owner];
-        }
+  async function takeLabels() {
+    const labels = model.get("_labels");
+    if (labels !== shownLabels) {
+      shownLabels = labels;
+      version = labels.version;
+      numbers = (await decode(labels.png)).numbers();
+    }
+    while (patches.length) {
+      const patch = patches.shift();
+      if (!(patch.to > version)) continue;
+      if (patch.from !== version) {
+        line.send({ do: "all" }); // one was missed, as where a second view opens
+        patches.length = 0;
+        return;
       }
-      for (let x = 0; x < width; x++) {
-        let [from, of] = [0, 0];
-        for (let y = 0; y <= height; y++) {
-          const here = y < height ? at(x, y) : 0;
-          const owner = here && at(x + side, y) !== here ? here : 0;
-          if (owner === of) continue;
-          const level = side < 0 ? x : x + 1;
-          if (of) put(of, level, from, level, y);
-          [from, of] = [y, owner];
-        }
-      }
+      version = patch.to;
+      const found = await decode(patch.png);
+      const [part, { width, height }] = [found.numbers(), found.bitmap];
+      const [top, left] = patch.place;
+      for (let y = 0; y < height; y++)
+        numbers.set(part.subarray(y * width, (y + 1) * width), (top + y) * picture.width + left);
     }
   }
 
-  function outlineOf(number, path = new Path2D()) {
-    const ends = edges.get(number) ?? [];
-    for (let i = 0; i < ends.length; i += 4) {
-      path.moveTo(ends[i], ends[i + 1]);
-      path.lineTo(ends[i + 2], ends[i + 3]);
-    }
+  function mixInks() {
+    const ink = FATES.map((fate) => parseInt(colours[fate].slice(1).replace(/(..)(..)(..)/, "ff$3$2$1"), 16));
+    inks = new Uint32Array(rows().numbers.reduce((a, b) => Math.max(a, b), 0) + 1);
+    rows().numbers.forEach((number, row) => (inks[number] = ink[fates()[row]]));
+  }
+
+  // Lines between the pixels of a particle and others, joined where they go straight on.
+  function outlineOf(number) {
+    const path = new Path2D();
+    const [top, left, bottom, right] = rows().boxes.subarray(4 * rows().rowOf.get(number));
+    const { width, height } = picture;
+    const has = (x, y) => x >= 0 && y >= 0 && x < width && y < height && numbers[y * width + x] === number;
+    const trace = (first, end, from, to, isEdge, draw) => {
+      for (let level = first; level <= end; level++)
+        for (let at = from, start = null; at <= to; at++) {
+          const edge = at < to && isEdge(at, level);
+          if (edge && start === null) start = at;
+          if (edge || start === null) continue;
+          draw(start, at, level);
+          start = null;
+        }
+    };
+    const across = (x0, x1, y) => (path.moveTo(x0, y), path.lineTo(x1, y));
+    const along = (y0, y1, x) => (path.moveTo(x, y0), path.lineTo(x, y1));
+    trace(top, bottom, left, right, (x, y) => has(x, y) !== has(x, y - 1), across);
+    trace(left, right, top, bottom, (y, x) => has(x, y) !== has(x - 1, y), along);
     return path;
   }
 
-  function gatherPaths({ fates }) {
-    paths = FATES.map(() => new Path2D());
-    rows().numbers.forEach((number, row) => outlineOf(number, paths[fates[row]]));
-  }
-
   function showState(now) {
-    find(".name").textContent = now.name;
-    find(".place").textContent = now.count > 1 ? `${now.index + 1} of ${now.count}` : "";
+    say(find(".name"), now.name);
+    say(find(".place"), now.count > 1 ? `${now.index + 1} of ${now.count}` : "");
     for (const name of ["previous", "next"]) find(`button[data-do=${name}]`).hidden = now.count < 2;
     find("button[data-do=undo]").disabled = !now.n_edits;
     find("button[data-do=redo]").disabled = !now.n_undone;
-    find(".message").textContent = now.message;
+    say(find(".message"), now.message);
     find(".message").classList.toggle("wrong", now.message !== "");
-    find(".saved").textContent = `Saved in ${now.folder}.`;
+    say(find(".saved"), `Saved in ${now.folder}.`);
     showLegend(now);
     showSizes(now);
     showFilters(now);
     showRow();
-    stage.dataset.answered = now.answered[1];
     stage.dataset.counted = now.counts.counted;
     line.showBusy();
   }
 
+  // What is said as before stays: a changed text costs a layout of the page.
+  function say(element, text) {
+    if (element.textContent !== String(text)) element.textContent = text;
+  }
+
   function showLegend({ counts }) {
     const of = [counts.counted, counts.cut_by_frame, counts.filtered, counts.taken_out];
-    find(".legend").replaceChildren(
-      ...FATES.map((fate, i) => {
-        const entry = document.createElement("span");
-        entry.className = "entry";
-        entry.innerHTML = `<span class="swatch"></span><b></b> <span></span>`;
-        entry.querySelector(".swatch").style.borderColor = colours[fate];
-        entry.querySelector(".swatch").textContent = ["", "", "−", "×"][i];
-        entry.querySelector(".swatch").style.color = colours[fate];
-        entry.querySelector("b").textContent = of[i];
-        entry.lastChild.textContent = WORDS[i];
-        return entry;
-      }),
-    );
+    all(".legend b").forEach((each, i) => say(each, of[i]));
     const said = [`${counts.found} found`];
     for (const [name, words] of [
       ["added", "added"],
@@ -217,29 +261,44 @@ function render({ model, el }) {
       ["removed", "removed"],
     ])
       if (counts[name]) said.push(`${counts[name]} ${words}`);
-    find(".hands").textContent = said.join(", ");
+    say(find(".hands"), said.join(", "));
   }
 
-  const short = (value) => (value === null ? "?" : String(Number(value.toPrecision(3))));
+  const short = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "?");
 
-  function sharp(canvas, width, height) {
+  // Canvases beside the picture, with their room, which the watcher knows without asking for a layout.
+  const rooms = new Map();
+  const watcher = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) rooms.set(target, contentRect);
+    if (state().name && rows().numbers) showState(state());
+  });
+
+  function sharp(canvas) {
+    const { width, height } = rooms.get(canvas) ?? { width: 0, height: 0 };
     const ratio = window.devicePixelRatio || 1;
-    [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-    const context = canvas.getContext("2d");
+    const context = cleared(canvas, width * ratio, height * ratio);
     context.scale(ratio, ratio);
+    return [context, width, height];
+  }
+
+  function cleared(canvas, width, height) {
+    const [across, down] = [Math.round(width), Math.round(height)];
+    const context = canvas.getContext("2d");
+    context.resetTransform();
+    if (canvas.width !== across || canvas.height !== down) [canvas.width, canvas.height] = [across, down];
+    else context.clearRect(0, 0, across, down);
     return context;
   }
 
   function showSizes({ sizes }) {
     const canvas = find("canvas.sizes");
-    const { clientWidth: width, clientHeight: height } = canvas;
+    const [context, width, height] = sharp(canvas);
     if (!width) return;
-    const context = sharp(canvas, width, height);
     const text = getComputedStyle(root).color;
     context.fillStyle = text;
     context.font = "11px system-ui, sans-serif";
     if (!sizes) {
-      find(".median").textContent = "Fewer than two particles count.";
+      say(find(".median"), "Fewer than two particles count.");
       return;
     }
     const { edges: bounds, counts, median, unit } = sizes;
@@ -275,7 +334,7 @@ function render({ model, el }) {
     context.fillText(`${sizes.what} [${unit}]`, width / 2, bottom + 26);
     const interval = median[1] === null ? "" : ` (${100 * sizes.confidence} %: ${short(median[1])} to ${short(median[2])})`;
     const said = `${sizes.n} counted, median ${short(median[0])}${interval}, mean ${short(sizes.mean)} ${unit}`;
-    find(".median").textContent = said;
+    say(find(".median"), said);
     canvas.setAttribute("aria-label", said);
   }
 
@@ -286,19 +345,16 @@ function render({ model, el }) {
     return column.replace(/_(nm2?|px2?)$/, "").replaceAll("_", " ") + (unit ? ` [${unit[1]}]` : "");
   };
 
-  function rangeOf(column) {
-    const known = rows().columns[column].filter((value) => value !== null);
-    const [low, high] = known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
-    return known.length ? [low, high] : [0, 1];
-  }
-
   function showFilters(now) {
-    const columns = Object.keys(rows().columns);
-    if (all(".filter").map((each) => each.dataset.column).join() !== columns.join())
+    const columns = [...rows().columns.keys()];
+    if (all(".filter").map((each) => each.dataset.column).join() !== columns.join()) {
+      for (const canvas of all(".filter canvas")) watcher.unobserve(canvas);
       find(".filters").replaceChildren(...columns.map(makeFilter));
+      for (const canvas of all(".filter canvas")) watcher.observe(canvas);
+    }
     for (const each of all(".filter")) {
       const { column } = each.dataset;
-      const [low, high] = rangeOf(column);
+      const [low, high] = rows().range(column);
       const bounds = now.filters[column] ?? [null, null];
       const step = (value) => Math.round((STEPS * (value - low)) / (high - low || 1));
       const [from, to] = each.querySelectorAll("input");
@@ -309,10 +365,10 @@ function render({ model, el }) {
       each.classList.toggle("set", column in now.filters);
       const outside = now.counts.filters[column]?.outside;
       const said = column in now.filters ? `${short(bounds[0] ?? low)}–${short(bounds[1] ?? high)}: ${outside} outside` : "";
-      each.querySelector(".bounds").textContent = said;
+      say(each.querySelector(".bounds"), said);
       from.setAttribute("aria-valuetext", bounds[0] === null ? "no bound" : short(bounds[0]));
       to.setAttribute("aria-valuetext", bounds[1] === null ? "no bound" : short(bounds[1]));
-      drawBars(each.querySelector("canvas"), column, now, bounds);
+      drawBars(each.querySelector("canvas"), column, bounds);
     }
   }
 
@@ -344,7 +400,7 @@ function render({ model, el }) {
       input.addEventListener("input", () => {
         if (input === from) from.value = Math.min(from.value, to.value);
         else to.value = Math.max(from.value, to.value);
-        const [low, high] = rangeOf(column);
+        const [low, high] = rows().range(column);
         const valueAt = (step, side) => {
           const value = low + (step / STEPS) * (high - low); // rounded outwards: what lies on a bound counts
           return Number((value + side * 1e-5 * Math.abs(value)).toPrecision(7));
@@ -370,18 +426,17 @@ function render({ model, el }) {
     line.send(message);
   }
 
-  function drawBars(canvas, column, now, bounds) {
-    const { clientWidth: width, clientHeight: height } = canvas;
+  function drawBars(canvas, column, bounds) {
+    const [context, width, height] = sharp(canvas);
     if (!width) return;
-    const context = sharp(canvas, width, height);
-    const [low, high] = rangeOf(column);
+    const [low, high] = rows().range(column);
     const bins = 40;
     const [every, counted] = [new Array(bins).fill(0), new Array(bins).fill(0)];
-    rows().columns[column].forEach((value, row) => {
-      if (value === null) return;
+    rows().columns.get(column).forEach((value, row) => {
+      if (Number.isNaN(value)) return;
       const bin = Math.min(bins - 1, Math.floor(((value - low) / (high - low || 1)) * bins));
       every[bin] += 1;
-      if (now.fates[row] === 0) counted[bin] += 1;
+      if (fates()[row] === 0) counted[bin] += 1;
     });
     const tallest = Math.max(...every, 1);
     const [start, span] = [7, width - 14]; // the sliders' thumbs reach so far
@@ -410,80 +465,128 @@ function render({ model, el }) {
   }
 
   function showRow() {
-    const row = rowOf.get(hovered);
-    const body = find(".row-of tbody");
-    if (row === undefined) {
-      body.innerHTML = `<tr><td class="quiet">Point at a particle to see its row.</td></tr>`;
-      return;
-    }
-    const now = state();
-    const cells = [["particle", hovered]];
-    for (const [column, values] of Object.entries(rows().columns)) cells.push([nameOf(column), short(values[row])]);
-    if (now.by_hand[row]) cells.push(["by hand", now.by_hand[row]]);
-    cells.push(["counts", now.why[row] ? `no: ${now.why[row].replaceAll("_", " ")}` : "yes"]);
-    body.replaceChildren(
-      ...cells.map(([name, value]) => {
-        const line = document.createElement("tr");
-        for (const text of [name, value]) line.insertCell().textContent = text;
-        return line;
-      }),
-    );
+    const [row, of] = [rows().rowOf.get(hovered), (name) => state()[name].words[state()[name].of.getUint8(row)]];
+    const there = row !== undefined;
+    const why = there ? of("why").replaceAll("_", " ") : "";
+    const cells = [["particle", there ? hovered : "point at one"]];
+    for (const [column, values] of rows().columns) cells.push([nameOf(column), there ? short(values[row]) : "–"]);
+    cells.push(["by hand", (there && of("by_hand")) || "–"], ["counts", there ? (why ? `no: ${why}` : "yes") : "–"]);
+    const table = find(".row-of");
+    while (table.rows.length > cells.length) table.deleteRow(-1);
+    cells.forEach((texts, i) => {
+      const line = table.rows[i] ?? table.insertRow();
+      texts.forEach((text, j) => say(line.cells[j] ?? line.insertCell(), text));
+    });
   }
 
   // ---- drawing over the picture
 
-  function draw() {
-    const { clientWidth: width, clientHeight: height } = stage;
-    if (!width || !rows().numbers) return;
-    const context = sharp(over, width, height);
-    context.translate(view.x, view.y);
-    context.scale(view.scale, view.scale);
-    const pixel = 1 / view.scale; // of the screen
+  function onPicture(canvas, ratio) {
+    if (!room.width || !rows().numbers) return null;
+    const context = cleared(canvas, room.width * ratio, room.height * ratio);
+    context.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
     context.lineJoin = context.lineCap = "round";
-    if (outlines) {
-      for (const [colour, wide] of [["#0008", 3], [null, 1.7]])
-        paths.forEach((path, fate) => {
-          context.strokeStyle = colour ?? colours[FATES[fate]];
-          context.lineWidth = wide * pixel;
-          context.stroke(path);
-        });
-      drawSigns(context, pixel);
+    return context;
+  }
+
+  function draw() {
+    const context = onPicture(over, window.devicePixelRatio || 1);
+    if (!context) return;
+    const pixel = 1 / view.scale; // of the screen
+    if (hovered && rows().rowOf.has(hovered)) {
+      const outline = outlineOf(hovered);
+      for (const [colour, wide] of [["#fff", 3], [colours[FATES[fates()[rows().rowOf.get(hovered)]]], 1.7]]) {
+        context.strokeStyle = colour;
+        context.lineWidth = wide * pixel;
+        context.stroke(outline);
+      }
     }
-    if (hovered && rowOf.has(hovered)) {
-      context.strokeStyle = "#fff";
-      context.lineWidth = 3 * pixel;
-      context.stroke(outlineOf(hovered));
-      context.strokeStyle = colours[FATES[state().fates[rowOf.get(hovered)]]];
-      context.lineWidth = 1.7 * pixel;
-      context.stroke(outlineOf(hovered));
+    drawTool(context, pixel);
+  }
+
+  function drawSoon() {
+    soon ||= requestAnimationFrame(drawOutlines);
+  }
+
+  // At each point of the screen the particle there is looked up, however many there are.
+  function drawOutlines() {
+    cancelAnimationFrame(soon);
+    soon = 0;
+    const ratio = window.devicePixelRatio || 1;
+    const fine = ratio * (ratio < 1.5 ? 2 : 1); // two points for each pixel, which smooths
+    const context = onPicture(rings, fine);
+    if (!context || !numbers.length) return;
+    if (outlines) {
+      context.putImageData(new ImageData(ringed(rings.width, rings.height, fine), rings.width), 0, 0);
+      drawSigns(context, 1 / view.scale);
     }
     if (names) drawNames(context);
-    drawTool(context, pixel);
+  }
+
+  function ringed(width, height, fine) {
+    const [wide, halo] = [Math.round(WIDE * fine), Math.round(0.4 * fine)];
+    const across = picture.width;
+    const source = (at, start, edge) => {
+      const pixel = Math.floor(((at + 0.5) / fine - start) / view.scale);
+      return pixel >= 0 && pixel < edge ? pixel : -1;
+    };
+    const columns = Int32Array.from({ length: width + 2 * wide }, (_, at) => source(at - wide, view.x, across));
+    const lines = Array.from({ length: 2 * wide + 1 }, () => new Int32Array(columns.length));
+    const lineAt = (y) => lines[(y + lines.length) % lines.length];
+    const read = (y) => {
+      const [into, row] = [lineAt(y), source(y, view.y, picture.height) * across];
+      if (row < 0) into.fill(0);
+      else for (let at = 0; at < into.length; at++) into[at] = columns[at] < 0 ? 0 : numbers[row + columns[at]];
+    };
+    const colour = new Uint32Array(width * height);
+    for (let y = -wide; y < wide; y++) read(y);
+    for (let y = 0; y < height; y++) {
+      read(y + wide);
+      const [here, above, below] = [0, -wide, wide].map((far) => lineAt(y + far));
+      const [over, under] = [-halo, halo].map((far) => lineAt(y + far));
+      for (let at = wide, put = y * width; put < (y + 1) * width; at++, put++) {
+        const number = here[at];
+        if (number === 0) {
+          if (over[at] || under[at] || here[at - halo] || here[at + halo]) colour[put] = 0x90000000;
+        } else if (
+          above[at] !== number ||
+          below[at] !== number ||
+          here[at - wide] !== number ||
+          here[at + wide] !== number
+        )
+          colour[put] = inks[number];
+      }
+    }
+    return new Uint8ClampedArray(colour.buffer);
   }
 
   // Colour is not all that tells what is left out: a bar by a filter, a cross by hand.
   function drawSigns(context, pixel) {
-    const { fates } = state();
     const { x, y } = rows();
     const r = 4 * pixel;
-    fates.forEach((fate, row) => {
-      if (fate < 2) return;
-      context.beginPath();
-      if (fate === 2) {
-        context.moveTo(x[row] - r, y[row]);
-        context.lineTo(x[row] + r, y[row]);
-      } else {
-        context.moveTo(x[row] - r, y[row] - r);
-        context.lineTo(x[row] + r, y[row] + r);
-        context.moveTo(x[row] - r, y[row] + r);
-        context.lineTo(x[row] + r, y[row] - r);
-      }
+    for (const fate of [2, 3]) {
+      const sign = new Path2D();
+      inSight().forEach((row) => {
+        if (fates()[row] !== fate) return;
+        const ends = fate === 2 ? [[-r, 0, r, 0]] : [[-r, -r, r, r], [-r, r, r, -r]];
+        for (const [x0, y0, x1, y1] of ends) {
+          sign.moveTo(x[row] + x0, y[row] + y0);
+          sign.lineTo(x[row] + x1, y[row] + y1);
+        }
+      });
       for (const [colour, wide] of [["#000a", 4], [colours[FATES[fate]], 2]]) {
         context.strokeStyle = colour;
         context.lineWidth = wide * pixel;
-        context.stroke();
+        context.stroke(sign);
       }
-    });
+    }
+  }
+
+  // The rows of the particles whose centre is on the screen.
+  function inSight() {
+    const { x, y } = rows();
+    const within = (at, start, length) => at * view.scale + start > -9 && at * view.scale + start < length + 9;
+    return [...x.keys()].filter((row) => within(x[row], view.x, room.width) && within(y[row], view.y, room.height));
   }
 
   function drawNames(context) {
@@ -494,10 +597,10 @@ function render({ model, el }) {
     context.lineWidth = 3 / view.scale;
     context.strokeStyle = "#000b";
     context.fillStyle = "#fff";
-    of.forEach((number, row) => {
-      context.strokeText(number, x[row], y[row]);
-      context.fillText(number, x[row], y[row]);
-    });
+    for (const row of inSight()) {
+      context.strokeText(of[row], x[row], y[row]);
+      context.fillText(of[row], x[row], y[row]);
+    }
   }
 
   function drawTool(context, pixel) {
@@ -627,14 +730,14 @@ function render({ model, el }) {
     if (name === "outlines") outlines = !outlines;
     else names = !names;
     find(`button[data-do=${name}]`).setAttribute("aria-pressed", name === "outlines" ? outlines : names);
-    draw();
+    drawOutlines();
   }
 
   // The cursor of the keys: from particle to particle, or by pixels of the screen.
   function jump(step) {
     const { numbers: of, x, y } = rows();
     if (!of.length) return;
-    const here = rowOf.get(hovered);
+    const here = rows().rowOf.get(hovered);
     const row = here === undefined ? (step > 0 ? 0 : of.length - 1) : (here + step + of.length) % of.length;
     cursor = [x[row], y[row]];
     keepInSight();
@@ -656,10 +759,9 @@ function render({ model, el }) {
 
   function keepInSight() {
     const [x, y] = [view.x + cursor[0] * view.scale, view.y + cursor[1] * view.scale];
-    const { clientWidth, clientHeight } = stage;
-    if (x > 0 && y > 0 && x < clientWidth && y < clientHeight) return;
-    view.x += clientWidth / 2 - x;
-    view.y += clientHeight / 2 - y;
+    if (x > 0 && y > 0 && x < room.width && y < room.height) return;
+    view.x += room.width / 2 - x;
+    view.y += room.height / 2 - y;
     scene.place();
   }
 
@@ -672,7 +774,7 @@ function render({ model, el }) {
     draw();
   }
 
-  const zoomBy = (factor) => scene.zoom(factor, stage.clientWidth / 2, stage.clientHeight / 2);
+  const zoomBy = (factor) => scene.zoom(factor, room.width / 2, room.height / 2);
   const actions = {
     undo: () => line.send({ do: "undo" }),
     redo: () => line.send({ do: "redo" }),
@@ -734,16 +836,19 @@ function render({ model, el }) {
   });
   find(".size").addEventListener("input", (event) => setSize(event.target.value ** 2 * brush.largest));
 
-  const traits = ["_image", "_labels", "_rows", "_state"].map((name) => `change:${name}`);
+  const traits = ["_image", "_labels", "_patch", "_rows", "_state"].map((name) => `change:${name}`);
+  model.on("change:_patch", patched);
   for (const trait of traits) model.on(trait, changed);
-  const watcher = new ResizeObserver(() => state().name && rows().numbers && showState(state()));
-  watcher.observe(find(".side"));
+  watcher.observe(find("canvas.sizes"));
+  for (const swatch of all(".swatch")) swatch.style.borderColor = swatch.style.color = colours[swatch.dataset.fate];
   choose("click");
   setSize(size);
   scene.look();
-  refresh();
+  patched();
+  changed();
 
   return () => {
+    model.off("change:_patch", patched);
     scene.stop();
     watcher.disconnect();
     for (const trait of traits) model.off(trait, changed);

@@ -27,9 +27,10 @@ from temlib.files.grey_levels import normalise
 from temlib.files.labels.label_files import outlines
 from temlib.files.micrographs import load_micrograph, pixel_size_of, with_axes_of
 from temlib.palette import COLOURS
-from temlib.particles.review import FATES, Review, filter_columns
+from temlib.particles.review import FATES, Review
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.pixel_classifier import PARTICLE
+from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdicts_of
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.front_end import front_end, png_of, sources_of
 from temlib.widgets.reviewing import Reviewed, found_by
@@ -48,8 +49,6 @@ _COLOURS = {
     "out": COLOURS["left out"],
     "tool": COLOURS["mark"],
 }
-_QUICK = 200  # samples drawn for the interval while somebody waits
-_MOST_BINS = 40
 
 
 class ParticleReviewer(anywidget.AnyWidget):
@@ -91,11 +90,16 @@ class ParticleReviewer(anywidget.AnyWidget):
         Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css")
     )
     _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
-    _labels = traitlets.Bytes().tag(sync=True)  # png: numbers of particles, 24 bits in red, green and blue
+    _labels = traitlets.Int().tag(sync=True, to_json=lambda _, widget: widget._whole())  # its version, and all of it
+    _patch = traitlets.Dict().tag(sync=True)  # what of the labels has changed from one version to another
     _rows = traitlets.Dict().tag(sync=True)  # what is measured of each
     _state = traitlets.Dict().tag(sync=True)  # what becomes of each
     _colours = traitlets.Dict(_COLOURS).tag(sync=True)
     _brush = traitlets.Dict(BRUSH).tag(sync=True)
+
+    _shown: tuple[Any, ...] = (None, None, None)  # which micrograph, review and measurements
+    _version = 0  # of the labels that the front end has
+    _png = (0, b"")  # all of one version
 
     def __init__(
         self,
@@ -111,7 +115,6 @@ class ParticleReviewer(anywidget.AnyWidget):
         self._segmenter, self._given = segmenter, None if particles is None else _one_each(particles, len(self._names))
         self._reviewed: dict[int, Reviewed] = {}
         self._answered: list[Any] = ["", 0]
-        self._shown: tuple[Any, ...] = ()
         self._index = self._first()
         self._show_image()
         self.on_msg(lambda _, message, __: self._receive(message))
@@ -306,6 +309,9 @@ class ParticleReviewer(anywidget.AnyWidget):
             low, high = message["bounds"]
             drag = (message["column"], message["drag"])
             self._change(lambda review: review.filter(message["column"], low, high), drag)
+        elif wish == "all":
+            self._shown = (None, None, None)
+            self._show()
         elif wish == "go":
             self._step(1 if int(message["step"]) > 0 else -1)
         else:
@@ -391,31 +397,44 @@ class ParticleReviewer(anywidget.AnyWidget):
     def _show(self, message: str = "") -> None:
         reviewed = self._open(self._index)
         review = reviewed.review
-        shown = (self._index, id(review), review.measured)
+        index, shown, measured = self._shown
         with self.hold_sync():
-            if len(self._shown) != 3 or shown[:2] != self._shown[:2] or shown[2] is not self._shown[2]:
-                self._shown = shown
-                numbers = review.labels
-                self._labels = png_of(np.stack([numbers >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8))
-                self._rows = _rows_of(review)
+            if index != self._index or shown is not review:
+                review.changed_box()
+                self._version += 1
+                self._labels = self._version
+            elif (box := review.changed_box()) is not None:
+                self._patch = {
+                    "from": self._version,
+                    "to": self._version + 1,
+                    "place": [box[0].start, box[1].start],
+                    "png": labels_png(review.labels[box]),
+                }
+                self._version += 1
+            if measured is not review.measured:
+                self._rows = rows_of(review)
+            self._shown = (self._index, review, review.measured)
             self._state = self._state_of(reviewed, message or reviewed.message)
+
+    def _whole(self) -> dict[str, Any]:
+        """Give all labels as they are now, for a front end that has none or has missed some."""
+        if self._png[0] != self._version:
+            self._png = (self._version, labels_png(self.review.labels))
+        return dict(zip(("version", "png"), self._png, strict=True))
 
     def _state_of(self, reviewed: Reviewed, message: str) -> dict[str, Any]:
         review = reviewed.review
         height, width = review.labels.shape
-        table = review.table_so_far
         return {
             "name": reviewed.name,
             "index": self._index,
             "count": len(self._names),
             "height": height,
             "width": width,
-            "fates": list(review.fates.values()),
-            "why": table["why"].tolist(),
-            "by_hand": table["by_hand"].tolist(),
+            **verdicts_of(review),
             "filters": {column: list(bounds) for column, bounds in review.filters.items()},
             "counts": review.counts(),
-            "sizes": _sizes_of(review),
+            "sizes": sizes_of(review),
             "n_edits": len(review.edits),
             "n_undone": len(review.undone),
             "sees": reviewed.probability is not None,
@@ -435,50 +454,6 @@ def _one_each(particles: Any, count: int) -> list[Any]:
     return given
 
 
-def _rows_of(review: Review) -> dict[str, Any]:
-    """Give what is measured of each particle, as JSON can hold it."""
-    table = review.measured
-    chosen = dict.fromkeys((*filter_columns(table, most_used=True), *review.filters))
-    columns = [column for column in chosen if column in table and not table[column].isna().all()]
-    return {
-        "numbers": table["particle"].tolist(),
-        "x": (table["centroid_x_px"] + 0.5).round(1).tolist(),
-        "y": (table["centroid_y_px"] + 0.5).round(1).tolist(),
-        "columns": {column: _plain(table[column].to_numpy(float)) for column in columns},
-    }
-
-
-def _plain(values: np.ndarray) -> list[float | None]:
-    """Give numbers of six digits; None where there is none."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _sizes_of(review: Review) -> dict[str, Any] | None:
-    """Give what is drawn of the size distribution; None where there is none."""
-    found = review.distribution_with(n_bootstrap=_QUICK)
-    if found is None:
-        return None
-    edges = _edges(found)
-    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
-    words, unit = found.column.rsplit("_", 1)
-    median = found.median
-    return {
-        "what": words.replace("_", " "),
-        "unit": unit,
-        "edges": _plain(edges),
-        "counts": _plain(counts),
-        "n": found.n,
-        "median": _plain(np.array([median.value, median.low, median.high])),
-        "mean": _plain(np.array([found.mean.value]))[0],
-        "confidence": found.confidence,
-    }
-
-
-def _edges(found: SizeDistribution) -> np.ndarray:
-    bins = min(max(len(np.histogram_bin_edges(found.sizes, "auto")) - 1, 5), _MOST_BINS)
-    return np.histogram_bin_edges(found.sizes, bins)
-
-
 def _draw_sizes(axes: Any, found: SizeDistribution | None) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=7)
@@ -486,7 +461,7 @@ def _draw_sizes(axes: Any, found: SizeDistribution | None) -> None:
     if found is None:
         axes.set_title("fewer than two particles count", fontsize=8)
         return
-    edges = _edges(found)
+    edges = bins_of(found)
     counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
     axes.stairs(counts, edges, fill=True, color=COLOURS["found"])
     median, unit = found.median, found.column.rsplit("_", 1)[1]

@@ -25,6 +25,7 @@ __all__ = ["Reviewed", "found_by"]
 
 _PATIENCE = 5  # s, with another reviewer that is just writing
 _SHARE = 0.5  # of the probability where one clicks: what hangs together above it becomes a particle
+_REACH_PX = 64  # in which it is looked for first
 _FAINTEST, _LARGEST_SHARE = 0.02, 0.2  # of the probability there; of the micrograph
 
 
@@ -135,13 +136,25 @@ class Reviewed:
     def seen_in(probability: np.ndarray, labels: np.ndarray, x: float, y: float) -> np.ndarray:
         """Give the same of a probability, where there are no particles yet."""
         row, column = int(np.floor(y)), int(np.floor(x))
-        inside = 0 <= row < probability.shape[0] and 0 <= column < probability.shape[1]
+        height, width = probability.shape
+        inside = 0 <= row < height and 0 <= column < width
         peak = float(probability[row, column]) if inside else 0.0
         if peak < _FAINTEST:
             raise ValueError("the network saw nothing there; paint the particle")
-        pieces = label((probability >= _SHARE * peak) & (labels == 0), connectivity=1)
-        seen = pieces == pieces[row, column]
-        if not pieces[row, column] or np.count_nonzero(seen) > _LARGEST_SHARE * seen.size:
+        reach, seen = _REACH_PX, np.zeros(probability.shape, bool)
+        while True:  # in a part of the micrograph, until all of it lies within
+            top, left = max(row - reach, 0), max(column - reach, 0)
+            box = slice(top, row + reach), slice(left, column + reach)
+            pieces = label((probability[box] >= _SHARE * peak) & (labels[box] == 0), connectivity=1)
+            number = pieces[row - top, column - left]
+            ends = [pieces[0] if top else [], pieces[:, 0] if left else []]
+            ends += [pieces[-1] if row + reach < height else []]
+            ends += [pieces[:, -1] if column + reach < width else []]
+            if not number or not np.isin(number, np.concatenate(ends)):
+                break
+            reach *= 4
+        seen[box] = pieces == number
+        if not number or np.count_nonzero(seen) > _LARGEST_SHARE * seen.size:
             raise ValueError("what the network saw there has no outline; paint the particle")
         return seen
 

@@ -24,8 +24,10 @@ async function decode(view) {
     return Uint8Array.from({ length: data.length / 4 }, (_, i) => data[4 * i]);
   };
   const numbers = () => {
-    const data = rgba(); // 24 bits, the lowest in red
-    return Int32Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] + 256 * data[4 * i + 1] + 65536 * data[4 * i + 2]);
+    const words = new Uint32Array(rgba().buffer); // 24 bits, the lowest in red, below those of opacity
+    const found = new Int32Array(words.length);
+    for (let i = 0; i < words.length; i++) found[i] = words[i] & 0xffffff;
+    return found;
   };
   return { bitmap, values, numbers };
 }
@@ -69,6 +71,7 @@ function makeStage(root, placed) {
   const layers = root.querySelector(".layers");
   const picture = root.querySelector("canvas.picture");
   const view = { x: 0, y: 0, scale: 1 };
+  const room = { width: 0, height: 0 }; // of the stage, known without asking for a layout
   let grip = null; // where the picture was taken hold of
 
   function place() {
@@ -78,10 +81,9 @@ function makeStage(root, placed) {
   }
 
   function fit() {
-    const { clientWidth, clientHeight } = stage;
-    view.scale = Math.min(clientWidth / picture.width, clientHeight / picture.height) || 1;
-    view.x = (clientWidth - picture.width * view.scale) / 2;
-    view.y = (clientHeight - picture.height * view.scale) / 2;
+    view.scale = Math.min(room.width / picture.width, room.height / picture.height) || 1;
+    view.x = (room.width - picture.width * view.scale) / 2;
+    view.y = (room.height - picture.height * view.scale) / 2;
     place();
   }
 
@@ -118,12 +120,16 @@ function makeStage(root, placed) {
     { passive: false },
   );
   for (const name of ["contrast", "brightness"]) root.querySelector(`.${name}`).addEventListener("input", look);
-  const watcher = new ResizeObserver(fit); // the stage has no width until it is in the page
+  const watcher = new ResizeObserver(() => {
+    [room.width, room.height] = [stage.clientWidth, stage.clientHeight]; // none until the stage is in the page
+    fit();
+  });
   watcher.observe(stage);
   return {
     stage,
     picture,
     view,
+    room,
     fit,
     zoom,
     pointOf,

@@ -18,7 +18,7 @@ from temlib.reproduction.run_folder import FURTHER_NOTEBOOKS, NOTEBOOKS, Run
 HERE = Path(__file__).parent
 QUICK = HERE / "ci.yml"
 PRINTED = HERE / "printed.json"
-FURTHER = {FURTHER_NOTEBOOKS[0]: {"n_micrographs": 4, "views": 2}, FURTHER_NOTEBOOKS[1]: {"n_frames": 16}}
+FURTHER = dict(zip(FURTHER_NOTEBOOKS, ({"n_micrographs": 4, "views": 2}, {"n_frames": 16}, {}), strict=True))
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
 NAME = re.compile(r"\b[a-z]+_\d+\b")  # of a micrograph: which is the worst may depend on the processor
 ROWS = {"06_measure_particles": (5,)}
@@ -33,8 +33,9 @@ def run_quickly(root: Path) -> Run:
 
 
 def run_further(name: str, root: Path) -> Path:
-    """Run notebook 07 or 08 with small parameters; give the executed one."""
-    cli._execute(HERE.parent / "notebooks" / f"{name}.ipynb", FURTHER[name] | {"root": str(root)}, root)
+    """Run notebook 07, 08 or 09 with small parameters; give the executed one."""
+    parameters = FURTHER[name] and FURTHER[name] | {"root": str(root)}
+    cli._execute(HERE.parent / "notebooks" / f"{name}.ipynb", parameters, root)
     return root / f"{name}.ipynb"
 
 

@@ -129,7 +129,7 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     )
     by_seed = baselines.pivot_table("iou", ["source", "seed"], "network")
     mean = baselines.groupby(["source", "network"])["iou"].mean().unstack("source")
-    notebook = _prose("04_train_mobilenet_unet")
+    notebook = _prose("09_what_was_measured")
     frozen_one, classic, ours = "imagenet, frozen", "classic U-Net", "random, all learns"
     by_hand, mixed = mean["20 hand labels"], mean["ML labels and synthetic"]
     assert f"encoder {by_hand[frozen_one]:.2f}, from random weights {by_hand[classic]:.2f}, the classic" in notebook
@@ -168,7 +168,7 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     said = f"gain {here.min():.2f} to {here.max():.2f}"
     assert f"{said} where those are worst, and nothing elsewhere" in evidence
     assert elsewhere.max().max() < 0.005
-    notebook = _prose("05_reproduce_figures")
+    notebook = _prose("09_what_was_measured")
     assert f"{said} on *both*" in notebook
     assert f"or lose up to {-elsewhere.min().min():.2f}." in notebook
     assert gain.loc["both, ML doubted"].min() >= 0
@@ -192,7 +192,7 @@ def test_what_is_said_of_fine_tuning_is_what_was_measured():
     adapting = gain["adapted"]
     assert (adapting.drop(("emps", 5)) > 0).all()
     assert sorted(adapting["emps", 5] > 0) == [False, True, True]
-    notebook = _prose("04_train_mobilenet_unet")
+    notebook = _prose("09_what_was_measured")
     means = {cell: f"{value:.2f}" for cell, value in adapting.groupby(["data", "n"]).mean().items()}
     assert f"of `emps` that gains {means['emps', 20]} and {means['emps', 100]} over the network" in notebook
     assert (
@@ -245,7 +245,7 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert f"the bundled network {alike['bundled, adapted', 0]:.2f} without labels" in said
     words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
     assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in evidence
-    notebook = _prose("04_train_mobilenet_unet")
+    notebook = _prose("09_what_was_measured")
     scratch = labels["random, all learns", 20]
     worth = labels["imagenet, frozen", 20] - scratch
     assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ablation", "compare_sets", "label_errors", "labels_needed", "seeds", "size_bias", "trust", "ways_to_learn"]
+__all__ = [
+    "ablation",
+    "compare_sets",
+    "gains",
+    "label_errors",
+    "labels_needed",
+    "seeds",
+    "size_bias",
+    "trust",
+    "ways_to_learn",
+]
 
 _OF_DATA = {"emps": COLOURS["experimental"], "simulated": COLOURS["simulated"]}
 _OF_METHODS = {  # the same in each figure
@@ -156,6 +166,27 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
     of : str, optional
         Column that names what was learned from, or the data, a colour each.
     """
+    return _rows_of_circles(table, way, of, "mean IoU")
+
+
+def gains(table: pd.DataFrame, way: str, reference: str, of: str | None = None) -> Figure:
+    """Draw what each way gains on a reference, paired by seed; as :func:`ways_to_learn`, whose parameters it takes.
+
+    Parameters
+    ----------
+    reference : str
+        The way that the others are compared with, seed by seed (and, where ``of`` is given, kind by kind).
+    """
+    keys = ["seed"] if of is None else ["seed", of]
+    known = table[table[way] == reference].set_index(keys)["iou"].rename("reference")
+    others = table[table[way] != reference].join(known, on=keys)
+    others = others.assign(iou=others["iou"] - others["reference"]).dropna(subset="iou")
+    figure = _rows_of_circles(others, way, of, f"gain of mean IoU on “{reference}”, same seed")
+    figure.axes[0].axvline(0, color="0.6", lw=0.8, zorder=0)
+    return figure
+
+
+def _rows_of_circles(table: pd.DataFrame, way: str, of: str | None, words: str) -> Figure:
     ways = list(table[way].unique())
     kinds = [None] if of is None else list(table[of].unique())
     figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=DPI)
@@ -169,7 +200,7 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
         at = [len(ways) - 1 - ways.index(name) + shift for name in means.index]
         ax.scatter(means, at, s=28, color=colour, label=kind)
     ax.set_yticks(range(len(ways)), ways[::-1], fontsize=FONT_PT)
-    ax.set_xlabel("mean IoU", fontsize=FONT_PT)
+    ax.set_xlabel(words, fontsize=FONT_PT)
     ax.tick_params(labelsize=FONT_PT)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)

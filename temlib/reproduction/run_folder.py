@@ -41,7 +41,7 @@ NOTEBOOKS = (
     "05_reproduce_figures",
     "06_measure_particles",
 )
-FURTHER_NOTEBOOKS = ("07_your_own_micrographs", "08_movies_and_clusters")
+FURTHER_NOTEBOOKS = ("07_your_own_micrographs", "08_movies_and_clusters", "09_what_was_measured")
 """Notebooks that stand by themselves: ``temlib figures`` does not run them."""
 
 _KINDS = ("ML", "TL", "Otsu")

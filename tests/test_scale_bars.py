@@ -4,6 +4,7 @@ import socket
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from temlib.files.scale_bars.rulers import rulers
 from temlib.files.scale_bars.scale_labels import Text, can_read, labels_in, length_of
 from temlib.jobs.batch import overlay
 from temlib.particles.measurement import measure_particles
-from tests.benchmarks.scale_bars import STYLES, drawn, ground, judged, summary
+from tests.benchmarks.scale_bars import MEASURED, STYLES, drawn, ground, judged, summary
 from tests.conftest import ROOT
 
 ocr = pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
@@ -292,6 +293,9 @@ def test_what_is_said_of_real_scale_bars_is_what_was_measured():
     apart = np.abs(np.r_[twice["x0_again"] - twice["true_x0"], twice["x1_again"] - twice["true_x1"]])
     assert len(twice) == 20
     assert apart.max() <= 0.5
+    engines = pd.read_csv(MEASURED / "scale_bars_engines.csv")
+    read = f"{engines['RapidOCR'].sum()} of the {len(engines)}; Tesseract 5, with the picture enlarged twice, of"
+    assert f"{read} {engines['Tesseract'].sum()}" in evidence
 
 
 def test_nothing_is_learned_where_labels_call_a_mark_a_particle():

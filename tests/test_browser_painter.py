@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import temlib
 from temlib import datasets
+from temlib.files.scale_bars.scale_labels import can_read
+from tests.benchmarks.scale_bars import drawn
 from tests.lab import jupyterlab, open_and_run
 
 NAMES = list(datasets.table("simulated")["name"][:2])
@@ -105,3 +108,31 @@ def inside(mask):
     from scipy.ndimage import binary_erosion
 
     return binary_erosion(mask, iterations=5), binary_erosion(~mask, iterations=12)
+
+
+BAR = """
+import temlib
+
+painter = temlib.LabelPainter("micrographs", folder="labels")
+painter
+"""
+
+
+@pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
+def test_the_scale_bar_button_proposes_what_was_read_and_set_takes_it(browser, tmp_path):
+    (tmp_path / "micrographs").mkdir()
+    image, length_nm, length_px = drawn("ImageJ", np.random.default_rng(2), 512)
+    Image.fromarray(image).save(tmp_path / "micrographs" / "with_bar.png")
+    with jupyterlab(tmp_path, BAR) as address:
+        page = open_painter(browser, address)
+        page.locator(".temlib-painter button[data-tool='scale bar']").click()
+        page.locator(".temlib-painter .ask").wait_for(timeout=60_000)
+        assert page.locator(".temlib-painter svg g path").count() == 2
+        value, unit = (page.locator(f".temlib-painter .ask {kind}").input_value() for kind in ("input", "select"))
+        assert float(value) * float(unit) == length_nm
+        page.screenshot(path=tmp_path / "bar.png")
+        page.locator(".temlib-painter button[data-do=scale]").click()
+        answered(page, 2)
+        said = page.locator(".temlib-painter .pixel").inner_text()
+        assert float(said.split()[0].replace(",", "")) == pytest.approx(length_nm / length_px, rel=0.01)
+        page.close()

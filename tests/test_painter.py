@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import temlib
 from temlib.errors import MicrographError, TemlibError
 from temlib.files.micrographs import micrograph
+from temlib.files.scale_bars.scale_bar import ScaleBar
 from temlib.particles.scores import iou
 from temlib.pixel_classifier import annotator_strokes
 from temlib.widgets.painting import FILES
@@ -397,3 +398,22 @@ def test_strokes_that_would_take_minutes_to_draw_are_refused(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"strokes": [to_and_fro]}))
     with pytest.raises(MicrographError, match=r"strokes that cover more than 1e\+10 pixels"):
         temlib.LabelPainter(image, tmp_path)
+
+
+def test_the_scale_bar_that_is_read_is_proposed_and_set_only_when_asked(tmp_path, monkeypatch):
+    bar = ScaleBar("50 nm", 50.0, 100.0, (20.0, 80.0, 120.0, 86.0), (40.0, 60.0, 90.0, 75.0), 0.9)
+    painter = temlib.LabelPainter([np.random.default_rng(0).random((128, 160))], folder=tmp_path)
+    monkeypatch.setattr("temlib.widgets.painter.can_read", lambda: True)
+    monkeypatch.setattr("temlib.widgets.painter.look_for_scale_bar", lambda image: (bar, ""))
+    assert "read 50 nm over 100.0 px" in ask(painter, "read scale bar")
+    proposed = painter._state["scale_bar"]
+    assert proposed == {"points": [[20, 83], [120, 83]], "length_nm": 50}
+    assert painter._state["pixel_size_nm"] is None
+    assert ask(painter, "scale bar", **proposed) == ""
+    assert painter._state["pixel_size_nm"] == pytest.approx(0.5)
+    assert painter._state["scale_bar"] is None
+    monkeypatch.setattr("temlib.widgets.painter.look_for_scale_bar", lambda image: (None, "the frame cuts '5 nm'"))
+    assert "the frame cuts '5 nm'; click both ends" in ask(painter, "read scale bar")
+    monkeypatch.setattr("temlib.widgets.painter.can_read", lambda: False)
+    assert "pip install 'temlib[scalebar]'" in ask(painter, "read scale bar")
+    assert painter._state["scale_bar"] is None

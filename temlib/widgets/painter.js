@@ -36,7 +36,7 @@ const CONTROLS = `
   <label class="group" title="O hides and shows">Label <input type="range" class="opacity" min="0" max="1" step="0.05"
     value="0.8"></label>
   <button data-do="fit" title="see all of it (F)">Fit</button>
-  <span class="group"><button data-tool="scale bar" title="click both ends of a burnt-in scale bar">Scale bar</button>
+  <span class="group"><button data-tool="scale bar" title="reads a burnt-in scale bar, where it can; or click both ends of it">Scale bar</button>
     <span class="ask" hidden><input type="number" min="0" step="any" aria-label="length of the scale bar">
       <select aria-label="unit"><option value="1">nm</option><option value="1000">µm</option></select>
       <button data-do="scale">Set</button></span>
@@ -109,6 +109,7 @@ function render({ model, el }) {
       colourMarks(0, 0, width, height);
     }
     drawLabel(found.values(), width, height, colours[now.mode]);
+    if (now.scale_bar && tool === "scale bar" && !bar.length) proposeBar(now.scale_bar);
     showState(now);
   }
 
@@ -211,6 +212,14 @@ function render({ model, el }) {
     cursor.style.display = tool === "pan" ? "none" : "";
   }
 
+  function proposeBar({ points, length_nm: length }) {
+    const unit = length < 1000 ? 1 : 1000;
+    bar = points;
+    find(".ask select").value = String(unit);
+    find(".ask input").value = String(length / unit);
+    markBar();
+  }
+
   function markBar() {
     ends.replaceChildren(
       ...bar.map(([x, y]) => {
@@ -278,6 +287,7 @@ function render({ model, el }) {
     else kind = value;
     if (what === "kind" && tool !== "line") tool = "brush";
     if (tool !== "scale bar") bar = [];
+    else if (what === "tool") line.send({ do: "read scale bar" });
     markBar();
     stage.classList.toggle("pan", tool === "pan");
     for (const button of all("button[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);

@@ -28,6 +28,8 @@ from temlib.drawing import show_micrographs
 from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.files.scale_bars.scale_bar import look_for_scale_bar
+from temlib.files.scale_bars.scale_labels import can_read
 from temlib.palette import COLOURS
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.explorers import someone_can_move_sliders
@@ -243,12 +245,27 @@ class LabelPainter(anywidget.AnyWidget):
             self._show_label()
         elif wish == "go":
             self.show((self._index + int(message["step"])) % len(self._names))
+        elif wish == "read scale bar":
+            self._show_label(*self._read_scale_bar())
         elif wish == "scale bar":
             start, end = message["points"]
             self.painting.set_scale_bar(start, end, message["length_nm"])
             self._show_label()
         else:
             raise ValueError(f"{wish!r} is nothing that the painter does")
+
+    def _read_scale_bar(self) -> tuple[str, dict[str, Any] | None]:
+        """Read the burnt-in scale bar: say what is there, and give what to propose, where it was read."""
+        by_hand = "click both ends of the scale bar"
+        if not can_read():
+            return f"{by_hand}; to have it read, run: pip install 'temlib[scalebar]'", None
+        found, why = look_for_scale_bar(self.painting.image)
+        if found is None:
+            return f"no scale bar was read{': ' if why else ''}{why}; {by_hand}", None
+        x0, y0, x1, y1 = found.bar
+        ends = [[x0, (y0 + y1) / 2], [x1, (y0 + y1) / 2]]
+        said = f"read {found.label} over {found.length_px:.1f} px: Set takes it; or {by_hand}"
+        return said, {"points": ends, "length_nm": found.length_nm}
 
     def _first(self) -> int:
         """Open the first micrograph that is not accepted, passing over files that are none."""
@@ -343,7 +360,7 @@ class LabelPainter(anywidget.AnyWidget):
             self._image = png_of(grey)
             self._show_label()
 
-    def _show_label(self, message: str = "") -> None:
+    def _show_label(self, message: str = "", scale_bar: dict[str, Any] | None = None) -> None:
         painting = self.painting
         label = self.label
         height, width = painting.shape
@@ -367,5 +384,6 @@ class LabelPainter(anywidget.AnyWidget):
                 "pixel_size_source": painting.pixel_size_source,
                 "folder": str(self.folder),
                 "message": message,
+                "scale_bar": scale_bar,
                 "answered": self._answered,
             }

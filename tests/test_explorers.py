@@ -167,6 +167,8 @@ def test_tracks_of_another_movie_are_refused(made):
         explorers.explore_tracks(table[:0], film.image)
     with pytest.raises(ValueError, match="frames of 32 x 64 pixels"):
         explorers.explore_tracks(table, film.image.isig[:, :32])
+    with pytest.raises(ValueError, match="no column event"):
+        explorers.explore_tracks(table.drop(columns="event"), film.image)
     with pytest.raises(ValueError, match="frame=9 or track=1 is not in the table"):
         explorers.explore_tracks(table, film.image, frame=9, track=1)
 

@@ -132,7 +132,8 @@ def test_notebook_7_goes_the_whole_way(tmp_path):
 def test_notebook_8_segments_its_movie(tmp_path):
     """Two workers are started."""
     executed = reference.run_further(FURTHER_NOTEBOOKS[1], tmp_path)
-    assert reference.differences(reference.printed(executed), PRINTED[FURTHER_NOTEBOOKS[1]]) == []
+    name = FURTHER_NOTEBOOKS[1]
+    assert reference.differences(reference.printed(executed), PRINTED[name], reference.ROWS[name]) == []
     made = {path.name for path in (tmp_path / "runs" / "simulated-bundled" / "movie").iterdir()}
     assert {"movie.zspy", "mask.zspy", "mask.csv", "mask_of_workers.zspy"} <= made
 

@@ -91,6 +91,39 @@ def test_a_gap_is_closed_and_a_longer_one_is_not():
     assert sorted(events_of(broken)) == [(1, "dissolves"), (2, "dissolves"), (4, "appears"), (4, "appears")]
 
 
+def frames_of(discs_of_frames, labels):
+    """Grey levels of dark discs (y, x, radius, contrast) on a noisy film, whatever was found of them."""
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[: labels.shape[1], : labels.shape[2]]
+    images = 100 + ndimage.gaussian_filter(rng.normal(0, 30, labels.shape[1:]), 1) + rng.normal(0, 3, labels.shape)
+    for image, some in zip(images, discs_of_frames, strict=True):
+        for cy, cx, radius, contrast in some:
+            image[np.hypot(y - cy, x - cx) <= radius] -= contrast
+    return images
+
+
+@pytest.mark.parametrize("gap", [0, 2])
+def test_a_particle_that_grey_levels_show_before_and_after_neither_appears_nor_dissolves(gap):
+    seen = [(40, 40, 8), (70, 90, 8)]
+    labels = discs(*[[seen[0]]] * 4, *[seen] * 4, *[[seen[0]]] * 4)
+    there = [[(*disc, 40) for disc in seen]] * 12
+    gone = [[(*seen[0], 40)]] * 4 + there[:4] + [[(*seen[0], 40)]] * 4
+    missed = track_particles(labels, frames_of(there, labels), gap=gap)
+    assert missed["track"].nunique() == 2
+    assert (missed["event"] == "").all()
+    true = track_particles(labels, frames_of(gone, labels), gap=gap)
+    assert events_of(true) == [(4, "appears"), (7, "dissolves")]
+    assert events_of(track_particles(labels, gap=gap)) == events_of(true)  # without grey levels nothing else is known
+
+
+def test_a_particle_that_comes_from_where_another_was_is_no_missed_one():
+    first, second = (40, 40, 8), (40, 80, 8)
+    far = [(70, 40, 8), (70, 80, 8)]
+    moved = discs(*[[first, second]] * 3, *[far] * 3)  # beyond reach: new particles
+    images = frames_of([[(*first, 40), (*second, 40)]] * 3 + [[(*disc, 40) for disc in far]] * 3, moved)
+    events = sorted(event for _, event in events_of(track_particles(moved, images, reach_px=5)))
+    assert events == ["appears", "appears", "dissolves", "dissolves"]
+
+
 def test_dropped_frames_tell_nothing_wherever_they_are():
     labels = discs(*[[(40, 40, 8), (70, 90, 8)]] * 8)
     images = np.random.default_rng(0).poisson(100, labels.shape)

@@ -124,16 +124,20 @@ def test_another_run_in_the_way_is_said_in_one_line(files, tmp_path, monkeypatch
 def test_bad_files_are_refused_in_one_line(made, files, tmp_path):
     short = save(made.image, tmp_path / "short.zspy", 4)
     one = save(made.labels, tmp_path / "one.zspy", 1)
+    image = tmp_path / "image.tif"
+    tifffile.imwrite(image, made.frame(0)[0])
     for names, reason in [
         ((tmp_path / "none.zspy", tmp_path / "a.csv"), "there is no such file"),
         ((one, tmp_path / "a.csv"), "is one frame, not a movie"),
         ((files[0], tmp_path / "a.csv", short), "name those of one movie"),
         ((files[0], tmp_path / "a.txt"), "ends in .csv"),
+        ((files[0], tmp_path / "a.csv", image), "image.tif: is one image, not a movie"),
+        ((files[1], tmp_path / "a.csv"), "movie.zspy: frame 0: .* look like grey levels"),
     ]:
         with pytest.raises(TemlibError, match=reason) as caught:
             track_movie(*names, progress=False)
         assert "\n" not in str(caught.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.zspy", "short.zspy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "one.zspy", "short.zspy"]
 
 
 def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):

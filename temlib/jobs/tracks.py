@@ -28,13 +28,13 @@ from temlib.files.micrographs import pixel_size_of
 from temlib.files.stacks import whole_frames
 from temlib.jobs.movies import Movie
 from temlib.jobs.records import MARK, alone, record_in
-from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, seconds_of
+from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, open_stack, seconds_of
 from temlib.progress import progress_bar
 from temlib.writing import remove_leftovers, write_text, writing_to
 
 __all__ = ["track_movie"]
 
-_KIND = "a movie's tracks under way, 1"
+_KIND = "a movie's tracks under way, 2"
 _RECORD, _ROWS, _STATE = "settings.json", "rows.csv", "state.json"
 _OVERWRITE = "pass overwrite=True (--overwrite)"
 
@@ -94,6 +94,8 @@ def track_movie(
     if os.path.lexists(out) and not overwrite:
         raise RunError(f"{out}: exists already; {_OVERWRITE} to replace it")
     open_numbered(particles)
+    if frames is not None and open_stack(frames).data.ndim != 3:
+        raise MicrographError(f"{frames}: is one image, not a movie; name the movie in which particles were found")
     numbered = Movie.of(particles, pixel_size_nm, chunk)
     movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk)
     if movie is not None and movie.shape != numbered.shape:
@@ -133,14 +135,22 @@ class _Job:
             parts = list(self._parts(tracker.frame + 1))
             for part in progress_bar(parts, show=progress, total=len(parts), desc="chunks"):
                 images = repeat(None) if self.movie is None else self._read(self.movie, part)
-                pairs = zip(self._read(self.numbered, part), images, strict=False)
-                _append(rows, [some for labels, image in pairs for some in tracker.add(labels, image)], counts)
+                _append(rows, self._follow(tracker, self._read(self.numbered, part), images), counts)
                 self._keep(tracker, counts, rows)
             _append(rows, tracker.finish(), counts)
         with writing_to(self.out):
             os.replace(self.folder / _ROWS, self.out)
             self._remove()
         return {"frames": self.numbered.shape[0], "tracks": tracker.begun, **{name: counts[name] for name in EVENTS}}
+
+    def _follow(self, tracker: Tracker, labels: np.ndarray, images: Any) -> list[Rows]:
+        """Take the frames of a chunk; give the rows in which nothing will change any more."""
+        try:
+            return [rows for pair in zip(labels, images, strict=False) for rows in tracker.add(*pair)]
+        except MicrographError as error:
+            if not (self.folder / _STATE).exists():
+                self._remove()  # nothing is done that could be gone on with
+            raise MicrographError(f"{self.numbered.path}: {error}") from error
 
     def _begin(self, overwrite: bool) -> None:
         """Make the folder, or find that of an earlier run."""
@@ -165,12 +175,8 @@ class _Job:
             return Tracker(self.how), Counter(), 0
         kept = read_json(path, error=RunError)
         try:
-            reference = kept["tracker"]["drift"]["reference"]
-            shown = None
-            if self.movie is not None and reference >= 0:
-                one = slice(reference, reference + 1)
-                shown = self._read(self.movie, one)[0], self._read(self.numbered, one)[0]
-            return Tracker.from_dict(self.how, kept["tracker"], shown), Counter(kept["counts"]), kept["bytes"]
+            read = self._frame if self.movie is not None else None
+            return Tracker.from_dict(self.how, kept["tracker"], read), Counter(kept["counts"]), kept["bytes"]
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise RunError(f"{path}: is not of this movie; delete {self.folder}, and run again") from error
 
@@ -179,6 +185,12 @@ class _Job:
         step = max(which.frames for which in (self.numbered, self.movie) if which is not None)
         for first in range(begin, self.numbered.shape[0], step):
             yield slice(first, min(first + step, self.numbered.shape[0]))
+
+    def _frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the grey levels and labels of one frame."""
+        assert self.movie is not None
+        one = slice(number, number + 1)
+        return self._read(self.movie, one)[0], self._read(self.numbered, one)[0]
 
     def _read(self, movie: Movie, part: slice) -> np.ndarray:
         try:

@@ -287,7 +287,7 @@ def went_into(
     rows = _touching(pixels, particles, list(owners), _CONTACT + 2 * track.stray())
     for share, row in rows:
         gained = particles.diameter[row] ** 3 - before[owners[row].number] ** 3
-        joined = not track.touches_edge and (gained >= _GAIN * track.diameter**3 or not shrunk)
+        joined = gained >= _GAIN * track.diameter**3 or not (shrunk or track.touches_edge)
         if share >= _OVERLAP or joined:
             return "merges into", owners[row].number
     where, shape = track.expected(frame) + moved, np.array(particles.owner.shape)

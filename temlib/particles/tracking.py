@@ -8,7 +8,7 @@ found in :mod:`temlib.particles.drift`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ from temlib.files.stacks import is_lazy, whole_frames
 from temlib.particles.drift import Drift
 from temlib.particles.linking import Track, came_from, link, particles_of, went_into
 from temlib.particles.measurement import measured_columns
+from temlib.particles.presence import Sight, still_there
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ __all__ = [
     "is_dropped",
     "joined",
     "open_numbered",
+    "open_stack",
     "seconds_of",
     "track_particles",
 ]
@@ -45,6 +47,7 @@ Rows = dict[str, np.ndarray]
 EVENTS = ("appears", "splits from", "leaves", "merges into", "dissolves")
 """What may happen to a particle: the first two as it begins, the others as it ends."""
 
+_NOISE = 0.5  # of neighbouring pixels differ, at the most, where they number particles
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6}
 _SECONDS |= {"ns": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
 
@@ -98,12 +101,15 @@ class Tracker:
         Those that may go on, by number.
     drift : Drift
         Of the stage.
+    sights : list of Sight
+        The last ``gap + 2`` frames that were not dropped, where there are grey levels.
     """
 
     how: Tracking
     frame: int = -1
     tracks: list[Track] = field(default_factory=list)
     drift: Drift = field(default_factory=Drift)
+    sights: list[Sight] = field(default_factory=list)
     _next: int = 1
     _first: int = -1
     _last: int = -1
@@ -127,19 +133,23 @@ class Tracker:
         Raises
         ------
         MicrographError
-            When a label is below 0.
+            When a label is below 0, or the first frame shows grey levels.
         """
-        if labels.size and labels.min() < 0:
-            raise MicrographError(f"labels are 0 (background) and above; got {labels.min()}; number the particles anew")
         self.frame += 1
+        where = f"frame {self.frame}: numbered particles are 0 (background) and above"
+        if labels.min() < 0:
+            raise MicrographError(f"{where}; got {labels.min()}; number them anew")
+        if self.frame == 0 and (labels[:, 1:] != labels[:, :-1]).mean() > _NOISE:
+            raise MicrographError(f"{where}; these look like grey levels; pass what segmenter.particles(movie) gives")
         dropped = image is not None and is_dropped(image)
         if not dropped:
             self._first, self._last = (self.frame if self._first < 0 else self._first), self.frame
         particles = particles_of(labels)
         moved = np.zeros(2) if image is None else self.drift.add(self.frame, image, labels).copy()
+        sight = None if image is None or dropped else Sight.of(self.frame, image, labels, moved)
         pairs = link(self.tracks, particles, self.frame, moved, self.how.reach_px)
         owners = {row: self.tracks[number] for number, row in pairs}
-        events = self._ends_and_begins(particles, owners, moved)
+        events = self._ends_and_begins(particles, owners, moved, sight)
         for row, track in owners.items():
             track.go_on(particles, row, self.frame, moved)
         numbers = np.zeros(len(particles), int)
@@ -148,6 +158,7 @@ class Tracker:
             if row not in owners:
                 self.tracks.append(Track.begin(number, particles, row, self.frame, moved))
         self._waiting[self.frame] = self._rows(particles, numbers, events, moved)
+        self.sights = [*self.sights, sight][-self.how.gap - 2 :] if sight is not None else self.sights
         return [] if dropped else self._close(self.frame - self.how.gap)
 
     def finish(self) -> list[Rows]:
@@ -164,7 +175,7 @@ class Tracker:
                 self._next += 1
 
     def _ends_and_begins(
-        self, particles: Any, owners: dict[int, Track], moved: np.ndarray
+        self, particles: Any, owners: dict[int, Track], moved: np.ndarray, sight: Sight | None
     ) -> dict[int, tuple[str, int]]:
         """Note what seems to have happened to tracks that end; say how the particles came that begin one."""
         if not len(particles) or self.frame <= self._first:
@@ -176,7 +187,13 @@ class Tracker:
                 track.end = went_into(track, particles, owners, before, self.frame, moved)
         known = {track.number: track for track in owners.values()}
         new = [row for row in range(len(particles)) if row not in owners]
-        return {row: came_from(row, particles, self.frame, moved, known, after) for row in new}
+        begun = {row: came_from(row, particles, self.frame, moved, known, after) for row in new}
+        if sight is None or not self.sights:
+            return begun
+        earlier = self.sights[-self.how.gap - 1 :][0]
+        appearing = [row for row in new if begun[row][0] == "appears"]
+        missed = [row for row in appearing if still_there(particles.pixels[row], sight, earlier)]
+        return begun | dict.fromkeys(missed, ("", 0))
 
     def _rows(self, particles: Any, numbers: np.ndarray, events: dict[int, tuple[str, int]], moved: Any) -> Rows:
         """Measure the particles of a frame; a row for each, as ``particles`` has them."""
@@ -202,6 +219,9 @@ class Tracker:
                 nothing = nothing or particles_of(np.zeros(_extent(track), np.uint8))
                 track.end = went_into(track, nothing, {}, {}, track.frame, track.moved)
             rows, (event, partner) = self._waiting[track.frame], track.end
+            seen = [sight for sight in self.sights if sight.frame == track.frame]
+            if event == "dissolves" and any(still_there(track.pixels, sight, self.sights[-1]) for sight in seen):
+                continue
             had = rows["event"][track.row]
             rows["event"][track.row] = f"{had}, {event}" if had else event
             rows["partner"][track.row] = partner or rows["partner"][track.row]
@@ -221,6 +241,7 @@ class Tracker:
             "first": self._first,
             "last": self._last,
             "drift": self.drift.to_dict(),
+            "sights": [[sight.frame, sight.moved.tolist()] for sight in self.sights],
             "waiting": waiting,
         }
         return state | {"tracks": [track.to_dict() for track in self.tracks]}
@@ -232,7 +253,7 @@ class Tracker:
 
     @classmethod
     def from_dict(
-        cls, how: Tracking, kept: dict[str, Any], reference: tuple[np.ndarray, np.ndarray] | None = None
+        cls, how: Tracking, kept: dict[str, Any], read: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None
     ) -> Tracker:
         """Make it again of what :meth:`to_dict` gave.
 
@@ -242,16 +263,18 @@ class Tracker:
             The settings.
         kept : dict
             The state.
-        reference : (array, int array) of shape (height, width), optional
-            Grey levels and labels of the frame ``kept["drift"]["reference"]``, to which the next is registered.
+        read : function, optional
+            Gives the grey levels and labels of a frame by its number: of those that it has yet to look at.
         """
         waiting = {
             int(frame): {name: np.array(values, kind) for name, (kind, values) in rows.items()}
             for frame, rows in kept["waiting"].items()
         }
         tracks = [Track.from_dict(track) for track in kept["tracks"]]
-        drift = Drift.from_dict(kept["drift"], reference)
-        return cls(how, kept["frame"], tracks, drift, kept["next"], kept["first"], kept["last"], waiting)
+        reference = kept["drift"]["reference"]
+        drift = Drift.from_dict(kept["drift"], read(reference) if read and reference >= 0 else None)
+        sights = [Sight.of(number, *read(number), np.array(moved)) for number, moved in kept["sights"]] if read else []
+        return cls(how, kept["frame"], tracks, drift, sights, kept["next"], kept["first"], kept["last"], waiting)
 
 
 def joined(rows: Sequence[Rows]) -> Rows:
@@ -308,6 +331,8 @@ def track_particles(
         - ``event``: in its first row *appears* or *splits from*, but not in the first frame; in its last *leaves* (over
           the edge), *merges into* or *dissolves* (is gone), but not in the last frame; else empty. Where both are in
           one row they are joined by a comma. Of ``frames`` one of a single grey level was dropped: it tells nothing.
+          With ``frames`` also empty where grey levels show the particle before it was found first (no *appears*) or
+          after it was found last (no *dissolves*), ``gap + 1`` frames away: it was missed there.
         - ``partner``: the track from which it split or into which it merged, else 0.
         - ``y_nm``, ``x_nm``: the centroid with the drift taken out; ``drift_y_nm``, ``drift_x_nm``: the drift since
           the first frame, 0 without ``frames``. In ``_px`` where the pixel size is unknown.
@@ -321,7 +346,7 @@ def track_particles(
     import pandas as pd
 
     numbered = open_numbered(particles)
-    movie = None if frames is None else _open(frames)
+    movie = None if frames is None else open_stack(frames)
     if movie is not None and movie.data.shape != numbered.data.shape:
         raise MicrographError(
             f"frames of shape {movie.data.shape} for particles of shape {numbered.data.shape}; pass those of one movie"
@@ -347,7 +372,7 @@ def open_numbered(particles: Any) -> Any:
     MicrographError
         When they are no stack of whole numbers, or fewer than two frames.
     """
-    stack: Any = _open(particles)
+    stack: Any = open_stack(particles)
     shape, kind = [*stack.data.shape], stack.data.dtype.kind
     name = str(particles) if isinstance(particles, str | os.PathLike) else "particles"
     if len(shape) == 3 and shape[0] == 0:
@@ -392,7 +417,8 @@ class _Plain:
     data: Any
 
 
-def _open(stack: Any) -> Any:
+def open_stack(stack: Any) -> Any:
+    """Give a stack as it is, a path opened and left in its file, an array with ``data``."""
     if isinstance(stack, str | os.PathLike):
         if not Path(stack).exists():
             raise MicrographError(f"{stack}: there is no such file; check the path")

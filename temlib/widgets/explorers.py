@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from temlib.files.grey_levels import normalise
-from temlib.files.micrographs import as_array, micrograph
+from temlib.files.micrographs import as_array, load_micrograph, micrograph
 from temlib.particles.frame_correction import FRAME_COLUMNS
 from temlib.synthetic import SHAPES, Scene
 from temlib.widgets import pictures
@@ -288,18 +288,21 @@ def explore_tracks(tracks: pd.DataFrame, movie: Any, frame: int = 0, track: int 
     ----------
     tracks : DataFrame
         What :func:`temlib.track_particles` gave.
-    movie : Signal2D or array of shape (frames, height, width)
-        The grey levels; a lazy one is read frame by frame.
+    movie : Signal2D or array of shape (frames, height, width), or a path
+        The grey levels; a lazy one, or one that lies in a file, is read frame by frame.
     frame, track : int
         Where it starts, and whose curve is drawn first; by default that of the particle seen longest.
 
     Raises
     ------
     ValueError
-        When there is no track, ``frame`` or ``track`` is not among them, or they are in a frame, or at a place, that
-        the movie does not have.
+        When the table lacks a column or has no track, ``frame`` or ``track`` is not in it, or it is of another movie.
     """
+    movie = load_micrograph(movie, lazy=True) if isinstance(movie, str | os.PathLike) else movie
     shape = np.shape(movie.data if hasattr(movie, "inav") else movie)
+    missing = [name for name in ("track", "frame", "event", *FRAME_COLUMNS) if name not in tracks]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; pass what track_particles gives")
     if tracks.empty or len(shape) != 3 or shape[0] <= tracks["frame"].max() or shape[0] < 2:
         raise ValueError(f"these are not the tracks of a movie of shape {shape}, or there are none")
     if shape[1:] != tuple(tracks[[*FRAME_COLUMNS]].iloc[0]):

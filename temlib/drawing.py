@@ -35,6 +35,7 @@ __all__ = [
     "show_micrograph",
     "show_micrographs",
     "show_steps",
+    "show_unet",
 ]
 
 _WORDS = {
@@ -138,6 +139,47 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
         ax.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
         figure.colorbar(drawn, ax=ax, shrink=0.75).ax.tick_params(labelsize=SMALL_PT)
         ax.add_artist(scale_bar(pixel_size_nm))
+    return figure
+
+
+def show_unet(channels: Sequence[int], widths: Sequence[int] = (128, 64, 48, 32, 16)) -> Figure:
+    """Draw a U-Net: the levels of its encoder on the left, those of its decoder on the right, skip connections between.
+
+    Parameters
+    ----------
+    channels : sequence of 5 int
+        Channels of the encoder's maps, stride 2 first.
+    widths : sequence of 5 int
+        Channels of the decoder, deepest level first.
+    """
+    figure, axes = plt.subplots(figsize=(6.5, 2.9), layout="constrained", dpi=DPI)
+    frozen, learns, ink = COLOURS["Otsu"], COLOURS["TL"], {"fontsize": FONT_PT, "ha": "center", "va": "center"}
+    arrow = {"arrowstyle": "->", "color": "0.3", "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
+    levels = len(channels)
+
+    def box(x: float, level: int, colour: str, number: int) -> None:
+        wide, high = 1.1, 0.64
+        axes.add_patch(plt.Rectangle((x - wide / 2, -level - high / 2), wide, high, color=colour, lw=0))
+        axes.text(x, -level, f"1/{2 ** (level + 1)}\n{number} maps", **ink)
+
+    for level, (left, right) in enumerate(zip(channels, reversed(widths), strict=True)):
+        at, to = 1.0 + 0.35 * level, 7.0 - 0.35 * level
+        box(at, level, frozen, left)
+        box(to, level, learns, right)
+        words = {"arrowprops": arrow | ({"ls": "--"} if level < levels - 1 else {})}
+        axes.annotate("", (to - 0.6, -level), (at + 0.6, -level), **words)
+        if level < levels - 1:
+            axes.annotate("", (at + 0.3, -level - 0.66), (at + 0.1, -level - 0.34), arrowprops=arrow)
+            axes.annotate("", (to - 0.1, -level - 0.34), (to - 0.3, -level - 0.66), arrowprops=arrow)
+    axes.text(4, 0.16, "skip connections hand details across", **ink)
+    for x, words in ((-0.45, "micrograph"), (8.55, "particle?\nhow far\nfrom its edge?")):
+        axes.text(x, 0, words, **ink)
+    axes.annotate("", (0.42, 0), (0.08, 0), arrowprops=arrow)
+    axes.annotate("", (7.92, 0), (7.58, 0), arrowprops=arrow)
+    axes.text(1.0, 0.68, "encoder, frozen", fontweight="bold", **ink)
+    axes.text(7.0, 0.68, "decoder, learns", fontweight="bold", **ink)
+    axes.set(xlim=(-1.0, 9.2), ylim=(-levels + 0.5, 0.85))
+    axes.axis("off")
     return figure
 
 

@@ -190,7 +190,7 @@ def test_notebooks_are_easy_to_read(name):
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
 
 
-@pytest.mark.parametrize("name", ["09_what_was_measured"])
+@pytest.mark.parametrize("name", [*NOTEBOOKS[:5], FURTHER_NOTEBOOKS[2]])
 def test_cells_are_short(name):
     cells = [cell for cell in read(name).cells if not is_solution(cell)]
     prose = [cell.source for cell in cells if cell.cell_type == "markdown"]

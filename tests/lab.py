@@ -20,8 +20,9 @@ _SETTINGS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
 
 @contextmanager
 def jupyterlab(folder: Path, code: str) -> Iterator[str]:
-    """Write a notebook of one cell into a folder, serve it on a free port, and give its address."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code.strip())])
+    """Write a notebook of one cell, and an empty one, into a folder, serve it on a free port, and give its address."""
+    cells = [code.strip(), ""]  # with a next cell the notebook stays in command mode, in which keys act on cells
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "shown.ipynb")
     with socket.socket() as free:

@@ -104,6 +104,7 @@ def test_every_tool_does_what_it_says_and_the_file_follows(browser, lab, tmp_pat
     record = json.loads((tmp_path / "reviewed" / "micrograph_1_review.json").read_text())
     assert [edit["do"] for edit in record["edits"]][-4:] == ["split", "merge", "remove", "add"]
     assert kept_in(tmp_path).at(74, 24) == 8
+    assert page.locator(".jp-Notebook .jp-CodeCell").count() == 2, "Jupyter's own keys insert and cut cells"
     page.close()
 
     page = open_reviewer(browser, lab)

@@ -56,7 +56,6 @@ const CONTROLS = `
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "temlib-painter";
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its own keys to itself
   root.innerHTML = CONTROLS;
   el.append(root);
   const find = (selector) => root.querySelector(selector);

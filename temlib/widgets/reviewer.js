@@ -112,7 +112,6 @@ function unpacked(raw) {
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "temlib-painter temlib-reviewer";
-  root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its own keys to itself
   root.innerHTML = PAGE;
   el.append(root);
   const find = (selector) => root.querySelector(selector);

@@ -147,7 +147,9 @@ function makeStage(root, placed) {
 }
 
 // Keys that do something, but not while somebody types or moves a slider; `hold(down)` is told of the space bar.
+// Jupyter, whose command mode would insert and cut cells, keeps its keys to itself where what has the focus says so.
 function listenToKeys(root, keys, hold, isTyping) {
+  root.addEventListener("focusin", ({ target }) => target.setAttribute("data-lm-suppress-shortcuts", "true"));
   root.addEventListener("keydown", (event) => {
     if (isTyping(event)) {
       event.stopPropagation(); // JupyterLab takes arrow keys from sliders

@@ -113,13 +113,14 @@ def inside(mask):
 BAR = """
 import temlib
 
-painter = temlib.LabelPainter("micrographs", folder="labels")
+segmenter = temlib.load_segmenter("synthetic")
+painter = temlib.LabelPainter("micrographs", folder="labels", segmenter=segmenter)
 painter
 """
 
 
 @pytest.mark.skipif(not can_read(), reason="needs RapidOCR: pip install 'temlib[scalebar]'")
-def test_the_scale_bar_button_proposes_what_was_read_and_set_takes_it(browser, tmp_path):
+def test_scale_bar_and_diameter_are_told_with_a_click_and_a_line(browser, tmp_path):
     (tmp_path / "micrographs").mkdir()
     image, length_nm, length_px = drawn("ImageJ", np.random.default_rng(2), 512)
     Image.fromarray(image).save(tmp_path / "micrographs" / "with_bar.png")
@@ -135,4 +136,13 @@ def test_the_scale_bar_button_proposes_what_was_read_and_set_takes_it(browser, t
         answered(page, 2)
         said = page.locator(".temlib-painter .pixel").inner_text()
         assert float(said.split()[0].replace(",", "")) == pytest.approx(length_nm / length_px, rel=0.01)
+
+        page.locator(".temlib-painter button[data-tool=diameter]").click()
+        drag(page, (60, 100), (140, 160))
+        answered(page, 3)
+        value, unit = page.locator(".temlib-painter .sought").inner_text().split()
+        assert unit == "nm"
+        assert float(value) == pytest.approx(100 * length_nm / length_px, rel=0.05)
+        assert page.locator(".temlib-painter .message.wrong").count() == 0
+        page.screenshot(path=tmp_path / "diameter.png")
         page.close()

@@ -417,3 +417,29 @@ def test_the_scale_bar_that_is_read_is_proposed_and_set_only_when_asked(tmp_path
     monkeypatch.setattr("temlib.widgets.painter.can_read", lambda: False)
     assert "pip install 'temlib[scalebar]'" in ask(painter, "read scale bar")
     assert painter._state["scale_bar"] is None
+
+
+def test_a_line_over_a_particle_tells_the_segmenter_its_size(two, tmp_path):
+    images, masks = two
+    told = []
+
+    class Asked:
+        def looking_for(self, **sought):
+            told.append(sought)
+            return self
+
+        def __call__(self, image):
+            return masks[0] if told else np.zeros(image.data.shape, bool)
+
+    painter = temlib.LabelPainter(images, tmp_path, segmenter=Asked())
+    assert not painter.label.any()
+    assert ask(painter, "diameter", points=[[10, 10], [22, 15]]) == ""
+    size = temlib.pixel_size_of(painter.painting.image)
+    assert told == [painter.diameter]
+    assert painter.diameter == ({"diameter_px": 13} if size is None else {"diameter_nm": pytest.approx(13 * size[0])})
+    assert painter._state["diameter"].split()[0] == f"{next(iter(painter.diameter.values())):.3g}"
+    assert np.array_equal(painter.label, masks[0])
+    assert "two different points" in ask(painter, "diameter", points=[[1, 1], [1, 1]])
+    plain = temlib.LabelPainter(images, tmp_path / "plain")
+    assert "segmenter=" in ask(plain, "diameter", points=[[10, 10], [22, 15]])
+    assert plain.diameter == {}

@@ -36,6 +36,8 @@ const CONTROLS = `
   <label class="group" title="O hides and shows">Label <input type="range" class="opacity" min="0" max="1" step="0.05"
     value="0.8"></label>
   <button data-do="fit" title="see all of it (F)">Fit</button>
+  <span class="group"><button data-tool="diameter" title="drag a line over one particle: masks to correct are of that size">
+    Diameter</button> <span class="sought"></span></span>
   <span class="group"><button data-tool="scale bar" title="reads a burnt-in scale bar, where it can; or click both ends of it">Scale bar</button>
     <span class="ask" hidden><input type="number" min="0" step="any" aria-label="length of the scale bar">
       <select aria-label="unit"><option value="1">nm</option><option value="1000">µm</option></select>
@@ -139,6 +141,7 @@ function render({ model, el }) {
     const length = now.pixel_size_nm;
     find(".pixel").textContent =
       length === null ? "pixel size unknown" : `${Number(length.toPrecision(4))} nm per pixel (${now.pixel_size_source})`;
+    find(".sought").textContent = now.diameter;
     find(".message").textContent = now.message || hint(now);
     find(".message").classList.toggle("wrong", now.message !== "");
     find(".saved").textContent = `Saved in ${now.folder}.`;
@@ -189,9 +192,12 @@ function render({ model, el }) {
   function finish() {
     if (tool === "line") drawSegment(stroke[0], stroke[stroke.length - 1]);
     const points = tool === "line" ? [stroke[0], stroke[stroke.length - 1]] : stroke;
+    const drawn = tool === "diameter" ? [stroke[0], stroke[stroke.length - 1]] : null;
     stroke = null;
     path.setAttribute("points", "");
-    line.send({ do: "stroke", kind, size, points });
+    if (!drawn) return line.send({ do: "stroke", kind, size, points });
+    line.send({ do: "diameter", points: drawn });
+    choose("tool", "brush");
   }
 
   // ---- the stage
@@ -257,11 +263,12 @@ function render({ model, el }) {
     const point = pointOf(event);
     showCursor(point);
     if (scene.held()) scene.move(event);
-    else if (stroke && tool === "line") {
+    else if (stroke && (tool === "line" || tool === "diameter")) {
+      const measures = tool === "diameter";
       stroke.push(point);
       path.setAttribute("points", [stroke[0], point].join(" "));
-      path.setAttribute("stroke-width", size);
-      path.setAttribute("stroke", kind === "erase" ? "#fff8" : `rgb(${colours[kind]} / 0.6)`);
+      path.setAttribute("stroke-width", measures ? 2 / view.scale : size);
+      path.setAttribute("stroke", measures ? "#ff0" : kind === "erase" ? "#fff8" : `rgb(${colours[kind]} / 0.6)`);
     } else if (stroke) {
       for (const each of event.getCoalescedEvents?.() ?? [event]) {
         const next = pointOf(each);

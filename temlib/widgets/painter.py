@@ -75,6 +75,12 @@ class LabelPainter(anywidget.AnyWidget):
     seed : int
         Of the classifier.
 
+    Attributes
+    ----------
+    diameter : dict of str to float
+        ``diameter_nm`` or ``diameter_px`` that the segmenter was told by a line over a particle
+        (:meth:`look_for`); empty before.
+
     Raises
     ------
     MicrographError
@@ -117,6 +123,7 @@ class LabelPainter(anywidget.AnyWidget):
         PixelClassifier(seed, classifier=classifier)  # fails here and not at the first stroke
         self._paintings: dict[int, Painting] = {}
         self._pending: asyncio.TimerHandle | None = None
+        self.diameter: dict[str, float] = {}
         self._answered: list[Any] = ["", 0]
         self._index = self._first()
         self._show_image()
@@ -162,6 +169,30 @@ class LabelPainter(anywidget.AnyWidget):
         """
         self.painting.paint(Stroke.checked(kind, size, points))
         self._painted()
+
+    def look_for(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Look for particles as large as one is: the segmenter's masks are of that size from now on.
+
+        Parameters
+        ----------
+        start, end : (x, y)
+            Ends of a line across one particle [px].
+
+        Raises
+        ------
+        ValueError
+            When both are one point, or no segmenter that can be told a size gives the masks.
+        """
+        length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+        if not length > 0:
+            raise ValueError("a diameter needs two different points")
+        if not hasattr(self._segmenter, "looking_for"):
+            raise ValueError(f"{length:.1f} px; to look for that size, make the painter with segmenter=")
+        size = pixel_size_of(self.painting.image)
+        told = {"diameter_px": length} if size is None else {"diameter_nm": length * float(np.sqrt(size[0] * size[1]))}
+        self._segmenter, self.diameter = self._segmenter.looking_for(**told), told
+        self.painting.correct(self._mask_to_correct())
+        self._show_label()
 
     def accept(self) -> None:
         """Write the label that is shown as done."""
@@ -245,6 +276,8 @@ class LabelPainter(anywidget.AnyWidget):
             self._show_label()
         elif wish == "go":
             self.show((self._index + int(message["step"])) % len(self._names))
+        elif wish == "diameter":
+            self.look_for(*message["points"])
         elif wish == "read scale bar":
             self._show_label(*self._read_scale_bar())
         elif wish == "scale bar":
@@ -382,6 +415,7 @@ class LabelPainter(anywidget.AnyWidget):
                 "coverage": float(label.mean()),
                 "pixel_size_nm": None if size is None else size[1],
                 "pixel_size_source": painting.pixel_size_source,
+                "diameter": " ".join(f"{value:.3g} {name[-2:]}" for name, value in self.diameter.items()),
                 "folder": str(self.folder),
                 "message": message,
                 "scale_bar": scale_bar,

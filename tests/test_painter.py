@@ -437,7 +437,7 @@ def test_a_line_over_a_particle_tells_the_segmenter_its_size(two, tmp_path):
     size = temlib.pixel_size_of(painter.painting.image)
     assert told == [painter.diameter]
     assert painter.diameter == ({"diameter_px": 13} if size is None else {"diameter_nm": pytest.approx(13 * size[0])})
-    assert painter._state["diameter"].split()[0] == f"{next(iter(painter.diameter.values())):.3g}"
+    assert painter._state["diameter"].split()[0] == f"{next(iter(painter.diameter.values())):.4g}"
     assert np.array_equal(painter.label, masks[0])
     assert "two different points" in ask(painter, "diameter", points=[[1, 1], [1, 1]])
     plain = temlib.LabelPainter(images, tmp_path / "plain")

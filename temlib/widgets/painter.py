@@ -415,7 +415,7 @@ class LabelPainter(anywidget.AnyWidget):
                 "coverage": float(label.mean()),
                 "pixel_size_nm": None if size is None else size[1],
                 "pixel_size_source": painting.pixel_size_source,
-                "diameter": " ".join(f"{value:.3g} {name[-2:]}" for name, value in self.diameter.items()),
+                "diameter": " ".join(f"{value:.4g} {name[-2:]}" for name, value in self.diameter.items()),
                 "folder": str(self.folder),
                 "message": message,
                 "scale_bar": scale_bar,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from temlib import Run
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import carried, confidence, coverage, populations, separation, synthetic_transfer, tracking
+from tests.benchmarks import carried, confidence, coverage, holes, populations, separation, synthetic_transfer, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,6 +83,14 @@ def test_confidences_are_told_as_measured():
     off = [confidence.expected_error(some) for _, some in by_data]
     said = "differ by {:.2f} on `emps`, {:.2f} on `simulated` and {:.2f} on the population".format(*off)
     assert said in " ".join(evidence.split())
+
+
+def test_holes_are_told_as_counted():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    total = holes.total(pd.read_csv(MEASURED / "holes.csv"))
+    assert f"Of {total['particles']:,} particles found rightly" in evidence
+    assert f"{total['with holes']:.1f} % have a hole, and {total['lower by 1 % or more']:.2f} % have one" in evidence
+    assert f"from {total['error as is']:.1f} to {total['error filled']:.1f} %" in evidence
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():

@@ -14,6 +14,7 @@ __all__ = ["Drift"]
 _FINE, _COARSE = 2, 8  # px; between these sizes lies the texture by which frames are registered
 _BIN, _LEAST_BINNED = 2, 128  # px that count as one, in frames of so many: the texture is coarser
 _AROUND = 3  # px around a particle that are not looked at: fringes
+_CLEAR = 2.5  # of the texture's spread: what is beyond is a particle that was missed, which would outweigh the rest
 _FEWEST_SIGMA = 6  # of the correlation, by which its summit stands out where there is something to register
 _LONGEST, _FARTHEST = 10, 0.1  # frames, and share of the edge, until another frame is the reference
 _CLIMBS, _CLIMB = 5, 1.0  # steps of Newton's method to the summit, and how far it may lie from the highest pixel
@@ -26,8 +27,8 @@ class Drift:
     The particles, which move on their own, are blanked; what is left of each frame, between 2 and 8 pixels in size,
     is registered to an earlier frame: the summit of their cross-correlation is found by Newton's method on its
     Fourier series, beyond any grid (its maximum is that of the upsampled correlation of Guizar-Sicairos et al., Opt.
-    Lett. 33 (2008) 156). Two pixels count as one in frames of 128 pixels and more. Frames without texture keep the
-    drift of the frame before.
+    Lett. 33 (2008) 156). What is darker or brighter than texture, as a particle that was not found, is held back. Two
+    pixels count as one in frames of 128 pixels and more. Frames without texture keep the drift of the frame before.
 
     Attributes
     ----------
@@ -128,8 +129,10 @@ def _spectrum(image: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
     grey = np.where(keep, grey - level, 0)
     both = fft.rfft2(np.stack([keep.astype(np.float32), grey]), grid.size)
     weight, broad = fft.irfft2(both * grid.broad, grid.size)[:, : len(grey), : grey.shape[1]]
-    texture = np.where(keep, grey - broad / np.maximum(weight, 1e-3), 0) * grid.window
-    return fft.rfft2(texture, grid.size) * grid.fine
+    texture = np.where(keep, grey - broad / np.maximum(weight, 1e-3), 0)
+    texture = fft.irfft2(fft.rfft2(texture, grid.size) * grid.fine, grid.size)[: len(grey), : grey.shape[1]]
+    most = _CLEAR * 1.4826 * np.median(np.abs(texture[::2, ::2]))
+    return fft.rfft2(np.clip(texture, -most, most) * grid.window, grid.size)
 
 
 def _parts(image: np.ndarray, binned: int) -> list[np.ndarray]:

@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +209,50 @@ def test_what_was_seen_faintly_is_whole_however_far_it_reaches():
     seen = Reviewed.seen_in(probability, labels, start[0] + 0.5, start[1] + 0.5)
     pieces = label((probability > 0.1) & (labels == 0), connectivity=1)
     assert np.array_equal(seen, pieces == pieces[start[1], start[0]])
+
+
+EDITING = """
+import sys
+from tests.test_reviewer import drawn, reviewer_of
+
+reviewer = reviewer_of(sys.argv[1])
+for turn in range(10**6):
+    reviewer.take_out([1 + turn % 6])
+    print(turn + 1, flush=True)
+"""
+
+
+def test_nothing_is_lost_when_the_kernel_dies_in_mid_edit(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", EDITING, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment
+    ) as kernel:
+        done = [int(kernel.stdout.readline()) for _ in range(7)][-1]
+        kernel.kill()
+        done = max([done, *(int(line) for line in kernel.stdout.read().split("\n")[:-1])])
+    back = reviewer_of(tmp_path)
+    assert len(back.review.edits) in (done, done + 1), "what was said to be done is there, and no half of the next"
+    assert counted(back) == 0
+    back.take_back([1])
+    assert counted(reviewer_of(tmp_path)) == 1, "nothing that the dead one left is in the way"
+
+
+def test_a_segmenter_learns_from_what_was_reviewed(tmp_path, monkeypatch):
+    """That it is taught what is left; how it learns is tested elsewhere."""
+    taught = []
+    monkeypatch.setattr("temlib.network.learning.teach", lambda team, maps, truth, *rest, **more: taught.append(truth))
+    reviewer = reviewer_of(tmp_path, particles=drawn())
+    reviewer.remove([1, 2, 4, 5, 6])
+    reviewer.split([[12, 44.5], [38, 44.5]])
+    assert set(np.unique(reviewer.particles[0].data)) == {0, 3, 7}
+    segmenter = temlib.load_segmenter()
+    for left in (1, 0):
+        segmenter.adapt(reviewer.images, reviewer.particles, window=64, views=2, epochs=1, progress=False)
+        (truth,) = taught
+        assert len(truth) == 2
+        assert (truth[..., 0] > 0).any() == bool(left)
+        taught.clear()
+        reviewer.take_out([3, 7])
 
 
 def test_what_another_reviewer_wrote_is_not_replaced(tmp_path):

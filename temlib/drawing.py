@@ -166,8 +166,8 @@ def show_unet(channels: Sequence[int], widths: Sequence[int] = (128, 64, 48, 32,
         at, to = 1.0 + 0.35 * level, 7.0 - 0.35 * level
         box(at, level, frozen, left)
         box(to, level, learns, right)
-        words = {"arrowprops": arrow | ({"ls": "--"} if level < levels - 1 else {})}
-        axes.annotate("", (to - 0.6, -level), (at + 0.6, -level), **words)
+        skip = arrow | ({"ls": "--"} if level < levels - 1 else {})
+        axes.annotate("", (to - 0.6, -level), (at + 0.6, -level), arrowprops=skip)
         if level < levels - 1:
             axes.annotate("", (at + 0.3, -level - 0.66), (at + 0.1, -level - 0.34), arrowprops=arrow)
             axes.annotate("", (to - 0.1, -level - 0.34), (to - 0.3, -level - 0.66), arrowprops=arrow)

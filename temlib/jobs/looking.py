@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from temlib.errors import MicrographError, RunError, one_line, readable
+from temlib.files.child_processes import without_current_folder
 from temlib.files.micrographs import load_micrograph
 from temlib.files.scale_bars.marks import find_marks, without_marks
 from temlib.files.scale_bars.scale_labels import can_read
@@ -114,6 +121,7 @@ def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Iterator[Calla
         Micrographs.
     workers : int
         Processes that look ahead, one micrograph each and one more; with 1 each is looked at here, when asked for.
+        They are started anew: a script that asks for them needs ``if __name__ == "__main__":``.
 
     Raises
     ------
@@ -123,24 +131,37 @@ def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Iterator[Calla
     if workers == 1 or len(files) < 2:
         yield from (partial(look, file) for file in files)
         return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
     sent = replace(look, segmenter=look.segmenter.parcel())
-    ahead = Parallel(workers, return_as="generator", pre_dispatch=workers + 1)
-    try:
-        for image, seen, error in ahead(delayed(_told)(sent, file) for file in files):
-            yield partial(_taken_up, image, seen, error)
-    except BrokenProcessPool as error:
-        raise RunError(
-            f"a worker ended early, perhaps for want of memory; run again with fewer than {workers}"
-        ) from error
+    with without_current_folder(), ProcessPoolExecutor(workers, get_context("spawn"), _begin, (sent,)) as pool:
+        rest = iter(files)
+        waiting = deque(pool.submit(_told, file) for file in islice(rest, workers + 1))
+        try:
+            while waiting:
+                image, seen, error = waiting.popleft().result()
+                waiting.extend(pool.submit(_told, file) for file in islice(rest, 1))
+                yield partial(_taken_up, image, seen, error)
+        except BrokenProcessPool as error:
+            raise RunError(f"a worker ended early, for want of memory? run again with fewer than {workers}") from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _told(look: Look, file: Path) -> tuple[dict[str, Any] | None, Seen | None, Exception | None]:
+_look: Look | None = None
+"""In a worker: how it looks."""
+
+
+def _begin(look: Look) -> None:
+    """Keep how to look, in a worker; Ctrl-C in the terminal is for the process that started it."""
+    global _look
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _look = look
+
+
+def _told(file: Path) -> tuple[dict[str, Any] | None, Seen | None, Exception | None]:
     """Look at a file in another process; a signal travels as a dictionary."""
     try:
-        seen = look(file)
+        assert _look is not None
+        seen = _look(file)
     except Exception as error:  # readers of damaged files raise anything
         error.add_note(traceback.format_exc())
         return None, None, error

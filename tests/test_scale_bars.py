@@ -64,6 +64,14 @@ def test_an_outline_and_caps_belong_to_a_bar():
     assert find_bars(image)[0].length == pytest.approx(120, abs=0.3)
 
 
+def test_the_paper_that_a_bar_is_drawn_on_is_no_outline():
+    image = np.full((120, 240), 190.0, np.float32) + noisy(120, 240, 0)
+    image[60:100, 44:186] = 0  # paper, 6 px wider than the bar on either side
+    image[66:74, 50:180] = 255
+    (bar, *_) = find_bars(image)
+    assert (bar.x0, bar.x1) == pytest.approx((50, 180), abs=0.3)
+
+
 def test_discs_tilted_rods_and_noise_are_no_bars():
     y, x = np.mgrid[:200, :200]
     image = noisy(200, 200)
@@ -157,6 +165,24 @@ def test_a_label_that_reads_differently_the_second_time_is_no_answer(monkeypatch
     monkeypatch.setattr(scale_bar, "read_line", lambda picture: ("20 nm", 1.0))
     with pytest.warns(UserWarning, match="read twice alike"):
         assert temlib.read_scale_bar(with_bars((30, 280, 100))) is None
+
+
+def test_half_of_a_bar_that_its_label_interrupts_is_no_bar(monkeypatch):
+    halves = with_bars((40, 100, 40), (180, 100, 40))
+    for box in ((90.0, 90.0, 170.0, 112.0), (45.0, 90.0, 175.0, 112.0)):  # the second holds the left half, too
+        saying(monkeypatch, Text("20 nm", box, 1.0))
+        assert temlib.read_scale_bar(halves).length_px == pytest.approx(180, abs=0.3)
+    blurred = halves.copy()
+    blurred[100:106, 38:52] = np.linspace(120, 255, 14)  # one half is not found, and the other is not taken for all
+    saying(monkeypatch, Text("20 nm", (90.0, 90.0, 170.0, 112.0), 1.0))
+    found = scale_bar.look_for_scale_bar(blurred)[0]
+    assert found is None or found.length_px > 150
+
+
+def test_a_label_in_millimetres_over_a_short_bar_is_misread(monkeypatch):
+    saying(monkeypatch, Text("1 mm", (60.0, 110.0, 100.0, 130.0), 1.0))
+    with pytest.warns(UserWarning, match="no scale bar was read"):
+        assert temlib.read_scale_bar(with_bars((30, 130, 100))) is None
 
 
 def test_a_label_without_a_bar_and_a_bar_cut_by_the_frame_are_no_answer(monkeypatch):

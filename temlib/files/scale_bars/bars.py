@@ -21,6 +21,7 @@ _ALIKE = 0.6  # share of two edges' extents that they have in common
 _COVERED = 0.85  # share of a bar's length along which it differs from what is above and below
 _CUT = 12  # px above the lower frame
 _OUTLINE = 0.2  # of a bar's contrast
+_WIDEST_OUTLINE = 4.5  # px; what is wider is the paper that a bar is drawn on
 _END = 12  # px beyond an end that are looked at
 
 
@@ -100,13 +101,30 @@ def joined(bars: list[Bar], label: tuple[float, float, float, float]) -> list[Ba
     beside = [bar for bar in bars if y0 < (bar.y0 + bar.y1) / 2 < y1]
     for left in beside:
         for right in beside:
-            near = abs(left.x1 - x0) < 0.4 * (x1 - x0) and abs(right.x0 - x1) < 0.4 * (x1 - x0)
+            gap = right.x0 - left.x1
+            between = min(x1, right.x0) - max(x0, left.x1) > 0.45 * gap  # the box may hold a half, too
+            near = between and left.x0 - gap < x0 and x1 < right.x1 + gap
             level = abs(left.y0 - right.y0) <= 1.5 and abs(left.y1 - right.y1) <= 1.5
             if near and level and left.x1 < right.x0 and left.contrast * right.contrast > 0:
                 ratio = min(left.length, right.length) / max(left.length, right.length)
                 if ratio > 0.8:
                     whole.append(replace(left, x1=right.x1, quality=min(left.quality, right.quality) * ratio))
     return whole
+
+
+def is_half(bar: Bar, label: tuple[float, float, float, float], grey: np.ndarray) -> bool:
+    """Say whether a bar beside a label goes on at its other side: then it is a half, whether or not that was found."""
+    x0, _, x1, _ = label
+    reach = x1 - x0 + 2 * bar.length
+    first, last = (bar.x0 - reach, bar.x0 - 2) if bar.x0 + bar.x1 > x0 + x1 else (bar.x1 + 2, bar.x1 + reach)
+    thick = 0.25 * bar.thickness
+    rows = slice(int(bar.y0 + thick), max(int(np.ceil(bar.y1 - thick)), int(bar.y0 + thick) + 1))
+    line = grey[rows].mean(axis=0)
+    tone = float(np.median(line[int(bar.x0 + 0.2 * bar.length) : int(bar.x1 - 0.2 * bar.length) + 1]))
+    alike = np.abs(line[max(int(first), 0) : max(int(last), 0)] - tone) < 0.4 * abs(bar.contrast)
+    change = np.flatnonzero(np.diff(np.pad(alike, 1).astype(np.int8)))
+    runs = change[1::2] - change[::2]
+    return bool(((runs > 0.6 * bar.length) & (runs < 1.5 * bar.length)).any())
 
 
 def _edges(grey: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
@@ -257,7 +275,8 @@ def _outline(profile: np.ndarray, contrast: float) -> float | None:
     if not len(over):
         return None
     at = deepest + int(over[0])
-    return float(at - 1 + (half - beyond[at - 1]) / max(beyond[at] - beyond[at - 1], 1e-6))
+    ends = float(at - 1 + (half - beyond[at - 1]) / max(beyond[at] - beyond[at - 1], 1e-6))
+    return ends if ends <= _WIDEST_OUTLINE else None
 
 
 def _best_of_each(bars: list[Bar]) -> list[Bar]:

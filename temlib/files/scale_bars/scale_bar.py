@@ -10,13 +10,14 @@ import numpy as np
 
 from temlib.errors import MicrographError
 from temlib.files.contents import warn
-from temlib.files.scale_bars.bars import Bar, find_bars, joined
+from temlib.files.scale_bars.bars import Bar, find_bars, is_half, joined
 from temlib.files.scale_bars.rulers import rulers
 from temlib.files.scale_bars.scale_labels import Box, Label, Text, labels_in, read_line, read_texts, resized
 
 __all__ = ["ScaleBar", "grey_levels", "legible", "look_for_scale_bar", "read_scale_bar"]
 
 _COLOURED = 60  # of 255, the least difference of red, green and blue that is a colour
+_LARGEST_PIXEL_NM = 1000.0  # a label in mm is one in nm, misread
 _AGREE = 0.03  # of a length
 _LEAST = 0.3  # of the confidence
 
@@ -95,7 +96,7 @@ def look_for_scale_bar(image: Any) -> tuple[ScaleBar | None, str]:
     labels = next((found for picture in pictures if (found := _labels(picture, bars))), [])
     if not labels:
         return None, ""
-    candidates = [pair for label in labels for pair in _pairs(label, bars, grey.shape)]
+    candidates = [pair for label in labels for pair in _pairs(label, bars, grey)]
     candidates = sorted((each for each in candidates if each.confidence > 0), key=lambda each: -each.confidence)
     return _decided(candidates, labels, pictures)
 
@@ -163,7 +164,7 @@ def _moved(label: Label, x: float, y: float) -> Label:
     return replace(label, box=moved(label.box), line=moved(label.line))
 
 
-def _pairs(label: Label, bars: Sequence[Bar], shape: tuple[int, int]) -> list[ScaleBar]:
+def _pairs(label: Label, bars: Sequence[Bar], grey: np.ndarray) -> list[ScaleBar]:
     """Give the scale bars that a label could belong to, each as likely as it is near, even and sharp."""
     x0, y0, x1, y1 = label.box
     height = 0.7 * (y1 - y0)  # the box is wider than the letters
@@ -172,7 +173,11 @@ def _pairs(label: Label, bars: Sequence[Bar], shape: tuple[int, int]) -> list[Sc
     candidates = []
     for bar in whole or bars:
         cost = _distance(bar, inner, height) if bar not in whole else 0.1
-        if cost is None or bar.length < 0.8 * height or bar.length > 0.95 * shape[1]:
+        if cost is None or bar.length < 0.8 * height or bar.length > 0.95 * grey.shape[1]:
+            continue
+        if bar not in whole and _is_beside(bar, inner) and is_half(bar, inner, grey):
+            continue
+        if label.length_nm / bar.length > _LARGEST_PIXEL_NM:
             continue
         confidence = bar.quality * label.score * float(np.exp(-cost / 2))
         candidates.append(
@@ -186,6 +191,12 @@ def _pairs(label: Label, bars: Sequence[Bar], shape: tuple[int, int]) -> list[Sc
             )
         )
     return candidates
+
+
+def _is_beside(bar: Bar, box: Box) -> bool:
+    """Say whether a bar stands left or right of a label, at its height."""
+    over = min(bar.x1, box[2]) - max(bar.x0, box[0])
+    return over <= 0.5 * bar.length and box[1] < (bar.y0 + bar.y1) / 2 < box[3]
 
 
 def _distance(bar: Bar, box: Box, height: float) -> float | None:

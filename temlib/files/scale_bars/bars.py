@@ -21,7 +21,6 @@ _ALIKE = 0.6  # share of two edges' extents that they have in common
 _COVERED = 0.85  # share of a bar's length along which it differs from what is above and below
 _CUT = 12  # px above the lower frame
 _OUTLINE = 0.2  # of a bar's contrast
-_WIDEST_OUTLINE = 4.5  # px; what is wider is the paper that a bar is drawn on
 _END = 12  # px beyond an end that are looked at
 
 
@@ -255,7 +254,17 @@ def _with_outline(grey: np.ndarray, bar: Bar) -> Bar:
     if to_right is None or to_left is None or abs(to_right - to_left) > 1.5:
         return bar
     wide = (to_left + to_right) / 2
+    if _is_paper(grey, bar, wide, profile[first - int(wide / 2) - 1]):
+        return bar
     return replace(bar, x0=first + 0.5 - to_left, x1=last - 0.5 + to_right, y0=bar.y0 - wide, y1=bar.y1 + wide)
+
+
+def _is_paper(grey: np.ndarray, bar: Bar, wide: float, tone: float) -> bool:
+    """Say whether what is around a bar goes on above or below, where an outline would end: a label stands on it."""
+    columns = slice(int(bar.x0) + 2, int(bar.x1) - 1)
+    beyond = [int(bar.y0 - wide) - 3, int(np.ceil(bar.y1 + wide)) + 2]
+    there = [float(np.median(grey[row, columns])) for row in beyond if 0 <= row < len(grey)]
+    return any(abs(value - tone) < 0.25 * abs(bar.contrast) for value in there)
 
 
 def _outline(profile: np.ndarray, contrast: float) -> float | None:
@@ -275,8 +284,7 @@ def _outline(profile: np.ndarray, contrast: float) -> float | None:
     if not len(over):
         return None
     at = deepest + int(over[0])
-    ends = float(at - 1 + (half - beyond[at - 1]) / max(beyond[at] - beyond[at - 1], 1e-6))
-    return ends if ends <= _WIDEST_OUTLINE else None
+    return float(at - 1 + (half - beyond[at - 1]) / max(beyond[at] - beyond[at - 1], 1e-6))
 
 
 def _best_of_each(bars: list[Bar]) -> list[Bar]:

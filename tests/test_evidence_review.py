@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import review
+from tests.benchmarks import review, review_speed
 
 EVIDENCE = Path(__file__).resolve().parents[1] / "docs" / "evidence.md"
 
@@ -27,3 +27,17 @@ def test_what_a_review_buys_is_what_was_measured():
     (one,) = worse.itertuples()
     assert f"from {one.median_error_percent_before:.1f} % to {one.median_error_percent_after:.1f} %." in evidence
     assert table.loc[table["true"] == 1, "clicks"].max() == 20
+
+
+def test_how_long_one_waits_is_what_was_measured():
+    evidence = " ".join(EVIDENCE.read_text().split())
+    table = pd.read_csv(MEASURED / "review_speed.csv")
+    for particles, edge in review_speed.SIZES.items():
+        rows = table.query("particles == @particles and edge_px == @edge")
+        assert len(rows) == 8
+        least, most = rows["median_ms"].min(), rows["median_ms"].max()
+        assert f"{particles:,} particles in {edge} x {edge} pixels: {least:.0f} to {most:.0f} ms" in evidence
+        assert f"of which Python took {rows['python_ms'].min():.0f} to {rows['python_ms'].max():.0f} ms" in evidence
+    waits = table.query("particles == 500")["median_ms"]
+    assert f"aim of 150 ms was kept by {(waits <= 150).sum()} of the eight" in evidence
+    assert (table.query("particles == 10000")["median_ms"] <= 2000).all(), "the prose says so"

@@ -4,17 +4,13 @@ JupyterLab on a free port, Chromium without a window, particles drawn on a jitte
 network would give: 500 in a frame of 1024 x 1024 pixels, 10,000 in one of 4096 x 4096. Each thing that can be done is
 done with a real mouse or key; the clock runs in the browser from the last event (the button let go, the key pressed,
 the slider moved) until the frame is painted in which Python's answer is drawn. A row for each thing: the median and the
-slowest of some repetitions [ms]; of the median how long Python took, by its own clock [ms]; and the processor time, on
-average, of everything that takes part, Jupyter's server, the kernel and Chromium with all of its processes, less what
-they take when nothing is done [ms]. The steps come one after the other, so on a machine that does nothing else the wait
-is about that long.
+slowest of some repetitions [ms], and of the median how long Python took, by its own clock [ms].
 
 Milliseconds are of a machine that may be shared. Writes review_speed.csv in temlib/data/measured; needs Chromium.
 
     python -m tests.benchmarks.review_speed
 """
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -26,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 from scipy.ndimage import gaussian_filter
 
 import temlib
@@ -80,33 +75,16 @@ def measured_in(browser: Any, particles: int) -> Iterator[dict[str, Any]]:
         page.locator(".temlib-reviewer .stage").scroll_into_view_if_needed()
         page.evaluate(CLOCK)
         log = Path(folder) / "python.csv"
-        idle = processor_time(), time.monotonic()
-        time.sleep(5)
-        idle_share = (processor_time() - idle[0]) / (time.monotonic() - idle[1])
         for name, do in things(page, particles).items():
             waits, works = [], []
-            start = processor_time(), time.monotonic()
             for repeat in range(REPEATS):
                 before = len(log.read_text().split()) if log.exists() else 0
                 do(repeat)
                 waits.append(waited(page, particles))
                 works.append(sum(map(float, log.read_text().split()[before:][-1:])))
-            taken = processor_time() - start[0] - idle_share * (time.monotonic() - start[1])
             middle = int(np.argsort(waits)[len(waits) // 2])
-            row = {"what": name, "median_ms": waits[middle], "slowest_ms": max(waits), "python_ms": works[middle]}
-            yield row | {"processor_ms": 1000 * taken / REPEATS}
+            yield {"what": name, "median_ms": waits[middle], "slowest_ms": max(waits), "python_ms": works[middle]}
         page.close()
-
-
-def processor_time() -> float:
-    """Give the seconds that the processes of Jupyter and Chromium have taken, those below this one."""
-    total = 0.0
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if any(word in " ".join(process.cmdline()[:4]) for word in ("jupyter", "ipykernel", "chromium", "chrome")):
-                taken = process.cpu_times()
-                total += taken.user + taken.system
-    return total
 
 
 def waited(page: Any, particles: int) -> float:

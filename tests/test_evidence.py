@@ -6,9 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from temlib import Run
+from temlib import Run, load_segmenter
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import carried, confidence, coverage, holes, populations, separation, synthetic_transfer, tracking
+from tests.benchmarks import (
+    carried,
+    confidence,
+    coverage,
+    holes,
+    populations,
+    separation,
+    sizes_real,
+    synthetic_transfer,
+    tracking,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -386,8 +396,12 @@ def test_what_is_said_of_the_two_networks_is_what_was_measured():
     warned = {name: table[table["data"] == "no micrograph"]["warned"] for name, table in tables.items()}
     assert f"of {warned['labelled'].sum()} of {len(warned['labelled'])} pictures" in said
     assert f"the other of {warned['synthetic'].sum()}" in said
-    f1 = tables["labelled"].groupby(["data", "split"])["f1"].mean()["emps"]
+    f1, other = (tables[name].groupby(["data", "split"])["f1"].mean()["emps"] for name in ("labelled", "synthetic"))
     assert f"{f1['validation']:.2f} on validation and {f1['test']:.2f} on test" in said
+    assert f"whose own is {other['validation']:.2f} and {other['test']:.2f}" in said
+    log = [row["emps"] for row in load_segmenter("labelled").history]
+    assert f"{log[-1]:.3f} on `emps` and" in said
+    assert f"fell to {min(log):.3f}" in said
 
 
 def test_what_is_said_of_the_particles_of_the_two_networks_is_what_was_measured():
@@ -409,6 +423,16 @@ def test_what_is_said_of_the_particles_of_the_two_networks_is_what_was_measured(
     low, high = np.quantile(draws, [0.025, 0.975])
     words = f"IoU {gain.mean():+.2f}, 95 % interval over the validation micrographs {low:+.2f} to {high:+.2f}"
     assert words in evidence
+
+
+def test_sizes_on_real_micrographs_are_those_of_the_table():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "sizes_real.csv")
+    assert (table.groupby("way", sort=False)["name"].nunique() == 36).all()
+    assert list(table["way"].unique()) == list(sizes_real.WAYS)
+    section = evidence.split("## Sizes on real micrographs")[1].split("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| ")][1:] == sizes_real.lines(table)
+    assert f"({(table['true'] >= sizes_real.MANY).sum() // len(sizes_real.WAYS)} of them)" in section
 
 
 def test_particles_are_followed_and_grow_as_the_table_says():

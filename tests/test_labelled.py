@@ -7,11 +7,19 @@ import temlib.datasets
 from temlib import synthetic
 from temlib.network import bundled, labelled, unet
 from temlib.network.augmentation import truth_maps
-from temlib.network.labelled import Lessons, Recipe
+from temlib.network.labelled import Course, Lessons, Recipe
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 
-SMALL = {"batch_size": 2, "window": 64, "views": 2, "micrographs": 5, "synthetic_views": 2}
+SMALL = {
+    "batch_size": 2,
+    "window": 64,
+    "views": 2,
+    "micrographs": 5,
+    "synthetic_views": 2,
+    "simulated_views": 2,
+    "no_micrographs": 2,
+}
 
 
 def one_micrograph(data, *splits):
@@ -23,8 +31,9 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labelled, "of_split", one_micrograph)
-        labelled.learn(folder, Recipe(**SMALL, steps=(2,), teacher=0.0), check_every=2)
-        labelled.learn(folder, Recipe(**SMALL, steps=(2, 2), teacher=0.0), check_every=2)
+        patch.setattr(labelled, "AVERAGED", 1)
+        labelled.learn(folder, Recipe(**SMALL, courses=(Course(2, 4),), teacher=0.0), check_every=2)
+        labelled.learn(folder, Recipe(**SMALL, courses=(Course(2, 4), Course(2, 2)), teacher=0.0), check_every=2)
     return folder
 
 
@@ -32,11 +41,29 @@ def test_training_goes_on_where_it_stopped(small):
     log = pd.read_csv(small / "without_teacher" / "log.csv")
     assert list(log["step"]) == [2, 4]
     assert log["loss"].between(0, 5).all()
-    best = temlib.load_segmenter(small / "without_teacher" / "best.keras")
+    best = temlib.load_segmenter(small / "without_teacher" / "latest.keras")
     start = temlib.load_segmenter("synthetic")
     assert best.scorer.fingerprint() == start.scorer.fingerprint()
     changed = [not np.array_equal(a, b) for a, b in zip(best.model.get_weights(), start.model.get_weights())]
     assert np.mean(changed) > 0.9  # encoder and decoder, both
+
+
+def test_nothing_is_learned_from_what_is_scored(tmp_path, monkeypatch):
+    asked = []
+
+    def recorded(data, *splits):
+        asked.append((data, splits))
+        return one_micrograph(data)
+
+    monkeypatch.setattr(labelled, "of_split", recorded)
+    grey, truth = labelled.drawn_pool(tmp_path, Recipe(**SMALL))
+    labelled.real_pool(tmp_path, Recipe(**SMALL))
+    assert {splits for _, splits in asked} == {("train",)}
+    assert {data for data, _ in asked} == {"emps", "simulated"}
+    drawn = sum(round(share * 5) for _, share in labelled._KINDS.values())
+    assert len(grey) == len(truth) == 2 * (drawn + 1 + 2)
+    assert not truth[-4:].any()  # of what is no micrograph
+    assert all(some[..., 0].any() for some in truth[-6:-4])  # of the micrograph of ``simulated``
 
 
 def test_half_of_a_batch_is_real():
@@ -46,6 +73,16 @@ def test_half_of_a_batch_is_real():
     assert truth[:, 0, 0, 0].tolist() == [1, 1, 0, 0]
     again, _ = Lessons(real, drawn).batch(Recipe(batch_size=4), step=1)
     np.testing.assert_array_equal(grey, again)
+
+
+def test_the_last_course_leaves_out_what_is_no_micrograph():
+    real = np.zeros((8, 32, 32), np.float16), np.zeros((8, 16, 16, 2), np.float16)
+    drawn = np.zeros((8, 32, 32), np.float16), np.zeros((8, 16, 16, 2), np.float16)
+    drawn[1][-4:] = 1
+    recipe = Recipe(batch_size=4, courses=(Course(50, 50), Course(50, 50, False)), no_micrographs=2, synthetic_views=2)
+    marked = [Lessons(real, drawn).batch(recipe, step)[1].any() for step in range(1, 101)]
+    assert any(marked[:50])
+    assert not any(marked[50:])
 
 
 def test_the_teacher_counts_as_much_as_it_is_said(tmp_path, monkeypatch):
@@ -91,6 +128,7 @@ def test_it_is_better_on_other_articles():
         for name in ("bundled", "labelled")
     )
     assert after["emps", "validation"] > before["emps", "validation"] + 0.03
+    assert after["simulated", "validation"] > before["simulated", "validation"]
     assert after["emps", "test"] > before["emps", "test"]
 
 

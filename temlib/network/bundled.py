@@ -40,6 +40,7 @@ from temlib.network.trust import DOUBTFUL, Trust, agreement, contradiction
 from temlib.particles.scores import iou, particle_f1
 from temlib.pixel_classifier import otsu_mask
 from temlib.progress import progress_bar
+from temlib.synthetic.no_micrographs import no_micrograph
 from temlib.writing import write_atomically, write_table, write_text
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "bundle", "card", "halve_precision", "pretrain", "put_into_package", "rows_of_scores", "score"]
 
+DRAWN_NOTHING = "drawn, no micrograph"
+"""Data of drawn pictures that are no micrographs, in tables of scores."""
 
 _CARD = """\
 # Model card: the bundled segmenter
@@ -263,6 +266,7 @@ def put_into_package(
     card: Callable[[Segmenter, pd.DataFrame], str],
     synthetic_micrographs: int = 150,
     learned: Collection[tuple[str, str]] = (),
+    nothing: int = 0,
 ) -> pd.DataFrame:
     """Calibrate and score the best segmenter of a folder; write it, its scores and its model card.
 
@@ -278,6 +282,8 @@ def put_into_package(
         In bright field; a third of it in dark field.
     learned : collection of (data, split)
         What the network learned from: neither scored nor calibrated on.
+    nothing : int
+        Pictures to draw that are no micrographs: whatever a mask shows in them counts as IoU 0 in calibration.
 
     Returns
     -------
@@ -285,13 +291,14 @@ def put_into_package(
         As of :func:`bundle`.
     """
     segmenter = load_segmenter(folder / "best.keras")
-    sets = _sets(segmenter.with_runtime("auto"), synthetic_micrographs)
+    sets = _sets(segmenter.with_runtime("auto"), synthetic_micrographs, nothing)
     table = _scored({which: rows for which, rows in sets.items() if which not in learned}, folder / "scores.csv")
     calibrates = (table["data"] == "synthetic bright_field") | (
         (table["data"] == "simulated") & (table["split"] != "test")
     )
-    known = table[calibrates]
-    segmenter.trust = Trust.calibrate(known["agreement"], known["iou"], known["contradiction"])
+    known, wrong = table[calibrates], table[(table["data"] == DRAWN_NOTHING) & (table["agreement"] > 0)]
+    both = pd.concat([known, wrong.assign(iou=0.0)])
+    segmenter.trust = Trust.calibrate(both["agreement"], both["iou"], known["contradiction"])
     table.insert(4, "expected_iou", table["agreement"].map(segmenter.trust))
     unfamiliar = table["contradiction"] > segmenter.trust.most
     table.insert(6, "warned", (table["expected_iou"] < DOUBTFUL) | unfamiliar)
@@ -317,7 +324,7 @@ def _scored(sets: dict[tuple[str, str], Callable[[], list[dict[str, Any]]]], kep
     return table
 
 
-def _sets(segmenter: Segmenter, n: int) -> dict[tuple[str, str], Callable[[], list[dict[str, Any]]]]:
+def _sets(segmenter: Segmenter, n: int, nothing: int) -> dict[tuple[str, str], Callable[[], list[dict[str, Any]]]]:
     """Give what scores each set of micrographs, by data and split."""
 
     def drawn(mode: str, number: int) -> list[dict[str, Any]]:
@@ -330,6 +337,10 @@ def _sets(segmenter: Segmenter, n: int) -> dict[tuple[str, str], Callable[[], li
     def strange() -> list[dict[str, Any]]:
         return [{"name": name} | _unlabelled(segmenter.maps(picture)) for name, picture in pictures().items()]
 
+    def drawn_nothing() -> list[dict[str, Any]]:
+        drawn = (no_micrograph(512, np.random.default_rng([10**6, i])) for i in range(nothing))
+        return [{"name": f"no_micrograph_{i:04d}"} | _unlabelled(segmenter.maps(p)) for i, p in enumerate(drawn)]
+
     known = [("simulated", "train"), ("simulated", "validation"), ("simulated", "test")]
     known += [("emps", "validation"), ("emps", "test")]
     return (
@@ -338,6 +349,7 @@ def _sets(segmenter: Segmenter, n: int) -> dict[tuple[str, str], Callable[[], li
             ("synthetic dark_field", ""): partial(drawn, "dark_field", n // 3),
         }
         | {each: partial(labelled, *each) for each in known}
+        | ({(DRAWN_NOTHING, ""): drawn_nothing} if nothing else {})
         | {("no micrograph", ""): strange}
     )
 

@@ -254,17 +254,18 @@ def _with_outline(grey: np.ndarray, bar: Bar) -> Bar:
     if to_right is None or to_left is None or abs(to_right - to_left) > 1.5:
         return bar
     wide = (to_left + to_right) / 2
-    if _is_paper(grey, bar, wide, profile[first - int(wide / 2) - 1]):
+    ground = float(np.median(np.concatenate([profile[max(first - 14, 0) : first - 7], profile[last + 7 : last + 14]])))
+    if _is_paper(grey, bar, wide, profile[first - int(wide / 2) - 1], ground):
         return bar
     return replace(bar, x0=first + 0.5 - to_left, x1=last - 0.5 + to_right, y0=bar.y0 - wide, y1=bar.y1 + wide)
 
 
-def _is_paper(grey: np.ndarray, bar: Bar, wide: float, tone: float) -> bool:
+def _is_paper(grey: np.ndarray, bar: Bar, wide: float, tone: float, ground: float) -> bool:
     """Say whether what is around a bar goes on above or below, where an outline would end: a label stands on it."""
     columns = slice(int(bar.x0) + 2, int(bar.x1) - 1)
     beyond = [int(bar.y0 - wide) - 3, int(np.ceil(bar.y1 + wide)) + 2]
     there = [float(np.median(grey[row, columns])) for row in beyond if 0 <= row < len(grey)]
-    return any(abs(value - tone) < 0.25 * abs(bar.contrast) for value in there)
+    return any(abs(value - tone) < min(0.25 * abs(bar.contrast), 0.3 * abs(value - ground)) for value in there)
 
 
 def _outline(profile: np.ndarray, contrast: float) -> float | None:

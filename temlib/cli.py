@@ -104,8 +104,8 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "--model",
         type=Path,
         metavar="FILE",
-        help="a segmenter saved by temlib; or one that temlib brings, by name: 'synthetic' (default), which learned "
-        "from synthetic micrographs alone, or 'labelled', which real labels taught, too",
+        help="a segmenter saved by temlib; or one that temlib brings, by name: 'labelled' (default), which real "
+        "labels taught, too, or 'synthetic', which learned from synthetic micrographs alone",
     )
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument(

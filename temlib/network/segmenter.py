@@ -495,8 +495,8 @@ def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "keras") ->
     Parameters
     ----------
     path : path, "synthetic" or "labelled"
-        A ``.keras`` file; or one of the two networks that temlib brings along: ``"synthetic"`` (the default) learned
-        from synthetic micrographs alone, ``"labelled"`` went on from there, taught by real labels.
+        A ``.keras`` file; or one of the two networks that temlib brings along: ``"synthetic"`` learned from
+        synthetic micrographs alone, ``"labelled"`` (the default) went on from there, taught by real labels.
     runtime : "keras", "openvino" or "auto"
         What shall do the sums, see :func:`temlib.network.tiling.start`.
 

@@ -33,7 +33,7 @@ LABELLED = CARRIED / "labelled" / "segmenter.keras"
 CARRIED_SEGMENTERS = {"synthetic": BUNDLED, "labelled": LABELLED}
 """What comes along with temlib, by name."""
 
-DEFAULT = "synthetic"
+DEFAULT = "labelled"
 """Which of them is taken where none is named."""
 
 SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")

@@ -34,7 +34,7 @@ MICROGRAPHS, MOST_CLICKS = 10, 20
 def main() -> None:
     """Run what is not done yet, keep each result at once, and print the table."""
     done = Results(TABLE, ("name",), "%.4f", dtype={"name": str})
-    segmenter = temlib.load_segmenter()
+    segmenter = temlib.load_segmenter("synthetic")
     for labelled in datasets.of_split("emps", "validation")[:MICROGRAPHS]:
         if done.has(labelled.name):
             continue

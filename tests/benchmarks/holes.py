@@ -1,4 +1,4 @@
-"""Should holes in found particles be filled? Counted on the training micrographs of emps, bundled network.
+"""Should holes in found particles be filled? Counted on the training micrographs of emps, the network "synthetic".
 
 Of each particle that shares more than half of its area with a true one: the diameter as it is, and with its holes
 filled, against the true one. Needs TEMLIB_DATA (or a network); ten minutes on two cores. Writes

@@ -90,7 +90,8 @@ def make_movie(folder: Path, frames: int) -> None:
 
 def segment(folder: Path, frames: int) -> dict[str, float]:
     """Find the particles of some frames; give what is measured of it."""
-    segmenter, images = load_segmenter(runtime="auto"), load_micrograph(folder / f"movie{frames}.zspy", lazy=True)
+    segmenter = load_segmenter("synthetic", runtime="auto")
+    images = load_micrograph(folder / f"movie{frames}.zspy", lazy=True)
     some, measured = images.data[:SEGMENTED].compute(), {}
     for name, scale in (("segment_ms", "auto"), ("segment_one_ms", 1.0)):
         segmenter.particles(some[0], scale=scale)  # starts the network

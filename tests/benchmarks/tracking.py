@@ -57,7 +57,7 @@ def run(results: Results, source: str, movies: Sequence[int]) -> None:
         if source == "truth":
             found = shuffled(truth, number)
         else:
-            segmenter = segmenter or load_segmenter(runtime="auto")
+            segmenter = segmenter or load_segmenter("synthetic", runtime="auto")
             found, seconds = segmented(segmenter, images)
         results.add([{"movie": number, "source": source} | measure(made, images, truth, found, seconds)])
         print(results.table.tail(1).to_string(header=False), flush=True)

@@ -324,6 +324,19 @@ def test_what_is_said_of_real_scale_bars_is_what_was_measured():
     assert f"{read} {engines['Tesseract'].sum()}" in evidence
 
 
+def test_what_is_said_of_drawn_bars_is_what_was_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    rows = pd.read_csv(MEASURED / "scale_bars_drawn.csv")
+    all_of_them, right = summary(rows), "length_within_1_percent_or_px"
+    of_style = {style: summary(some)[right] for style, some in rows.groupby("style")}
+    assert f"Of {len(rows):,} drawn bars" in evidence
+    assert f"answers {100 * all_of_them['answered']:.0f} %, with the right label on" in evidence
+    assert f"on {100 * all_of_them['right_label']:.1f} % and the length" in evidence
+    assert f"or a pixel on {100 * all_of_them[right]:.0f} %" in evidence
+    assert f"on {100 * of_style.pop('Gatan'):.0f} % in Gatan's" in evidence
+    assert f"on {100 * min(of_style.values()):.0f} % or more in seven" in evidence
+
+
 def test_nothing_is_learned_where_labels_call_a_mark_a_particle():
     from temlib.files.grey_levels import GreyLevels
     from temlib.network.augmentation import IGNORED, Augmentation

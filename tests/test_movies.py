@@ -411,7 +411,7 @@ def test_the_command(movie, segmenter, tmp_path, monkeypatch, capsys):
     assert temlib.pixel_size_of(temlib.load_micrograph(tmp_path / "mask.zspy")) == (2, 2)
     assert cli.main(["segment", str(movie), str(movie), "--out", str(tmp_path / "two.zspy")]) == 2
     assert "is the mask of one movie" in capsys.readouterr().err
-    assert cli.main(["segment", str(movie), "--out", str(tmp_path), "--workers", "2"]) == 2
+    assert cli.main(["segment", str(movie), "--out", str(tmp_path), "--chunk", "2"]) == 2
     assert "for a movie, whose --out ends in .zspy" in capsys.readouterr().err
 
 

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     populations,
     separation,
     sizes_real,
+    speed,
     synthetic_transfer,
     tracking,
 )
@@ -101,6 +102,21 @@ def test_holes_are_told_as_counted():
     assert f"Of {total['particles']:,} particles found rightly" in evidence
     assert f"{total['with holes']:.1f} % have a hole, and {total['lower by 1 % or more']:.2f} % have one" in evidence
     assert f"from {total['error as is']:.1f} to {total['error filled']:.1f} %" in evidence
+
+
+def test_seconds_are_told_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "speed.csv")
+    for line in speed.lines(table):
+        assert line in evidence
+    prose = " ".join(evidence.split())
+    whole = table.query("what == 'openvino'").set_index("edge")[["particles", "table"]].sum(axis=1)
+    assert (
+        f"1024 px takes {whole[1024]:.1f} s, of 2048 px {whole[2048]:.1f} s and of 4096 px {whole[4096]:.0f} s" in prose
+    )
+    crowd = table.iloc[-1]
+    assert f"{crowd['found']:,.0f} particles is told apart in {crowd['particles']:.1f} s" in prose
+    assert f"in {crowd['table']:.1f} s and made a distribution of in {crowd['distribution']:.1f} s" in prose
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
@@ -94,6 +95,17 @@ def of_crowd() -> dict[str, float]:
     row["table"], table = seconds(lambda: temlib.measure_particles(labels))
     row["distribution"] = seconds(lambda: temlib.size_distribution(table))[0]
     return row | {"found": labels.max(), "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def lines(table: pd.DataFrame) -> list[str]:
+    """Give the table of ``docs/evidence.md``: seconds of each step, and the peak memory."""
+    columns = ("network", "all scales", "particles", "table", "distribution")
+    return [
+        f"| {row['what']} | {row['edge']} | "
+        + " | ".join("" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in columns)
+        + f" | {row['found']:,.0f} | {row['memory_gb']:.1f} |"
+        for row in table.to_dict("records")
+    ]
 
 
 def main() -> None:

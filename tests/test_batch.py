@@ -1,4 +1,6 @@
 import json
+import pickle
+import traceback
 
 import numpy as np
 import pandas as pd
@@ -8,11 +10,11 @@ from skimage.measure import label
 
 import temlib
 from temlib import cli
-from temlib.errors import RunError
+from temlib.errors import MicrographError, RunError
 from temlib.files.grey_levels import GreyLevels
 from temlib.files.labels.label_files import load_labels
 from temlib.files.micrographs import micrograph
-from temlib.jobs import batch
+from temlib.jobs import batch, looking
 from temlib.network.sought import Sought
 from tests.conftest import disc
 
@@ -203,3 +205,21 @@ def test_workers_write_the_same_bytes_in_the_same_order(folder):
 def test_no_workers_are_an_error(folder):
     with pytest.raises(RunError, match="workers=0 must be at least 1"):
         batch.segment_files([folder / "in" / "a.tif"], folder / "out", Threshold(), workers=0)
+
+
+class ForeignError(Exception):
+    """Of a library whose errors cannot be sent to another process."""
+
+    def __init__(self, file, line):
+        super().__init__(f"{file}, line {line}")
+
+
+def test_an_error_that_cannot_be_sent_says_what_it_said():
+    for error in (ForeignError("a.tif", 3), MicrographError("a.tif: is none"), ValueError("no number")):
+        try:
+            raise error
+        except Exception as caught:
+            there = pickle.loads(pickle.dumps(looking._for_the_way(caught)))
+        assert str(error) in str(there)
+        assert "raise error" in "".join(traceback.format_exception(there))
+    assert type(there) is ValueError

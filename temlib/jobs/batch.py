@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from operator import itemgetter
@@ -184,10 +185,9 @@ class _Work:
     def run(self, names: dict[str, Path], workers: int, progress: bool) -> None:
         """Segment the micrographs that are not done; whatever goes wrong with one is noted down."""
         missing = self._missing(names)
-        seen = looks(self.look, [file for _, file, _, _ in missing], workers)
-        with progress_bar(
-            show=progress, total=len(names), initial=len(names) - len(missing), desc="micrographs"
-        ) as bar:
+        ahead = looks(self.look, [file for _, file, _, _ in missing], workers)
+        known = {"total": len(names), "initial": len(names) - len(missing), "desc": "micrographs"}
+        with closing(ahead) as seen, progress_bar(show=progress, **known) as bar:
             for (name, file, size, digest), look in zip(missing, seen, strict=True):
                 try:
                     row = self._measure(name, look())

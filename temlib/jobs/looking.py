@@ -6,7 +6,7 @@ import signal
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from temlib.errors import MicrographError, RunError, one_line, readable
+from temlib.errors import MicrographError, RunError, TemlibError, one_line, readable
 from temlib.files.child_processes import without_current_folder
 from temlib.files.micrographs import load_micrograph
 from temlib.files.scale_bars.marks import find_marks, without_marks
@@ -110,7 +110,7 @@ class Look:
         return found.kept(segmenter.sought.on(image).keep(found.labels)), maps
 
 
-def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Iterator[Callable[[], Seen]]:
+def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Generator[Callable[[], Seen]]:
     """Yield for each file in turn what gives what is seen in it, or raises why nothing is.
 
     Parameters
@@ -163,9 +163,16 @@ def _told(file: Path) -> tuple[dict[str, Any] | None, Seen | None, Exception | N
         assert _look is not None
         seen = _look(file)
     except Exception as error:  # readers of damaged files raise anything
-        error.add_note(traceback.format_exc())
-        return None, None, error
+        return None, None, _for_the_way(error)
     return seen.image._to_dictionary(), replace(seen, image=None), None
+
+
+def _for_the_way(error: Exception) -> Exception:
+    """Give an error that can be sent, with where it came from: one that cannot would take the worker with it."""
+    ours = isinstance(error, TemlibError) or type(error).__module__ == "builtins"
+    sent = error if ours else RuntimeError(f"{type(error).__name__}: {error}")
+    sent.add_note(traceback.format_exc())
+    return sent
 
 
 def _taken_up(image: dict[str, Any] | None, seen: Seen | None, error: Exception | None) -> Seen:

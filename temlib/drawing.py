@@ -142,7 +142,7 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
     return figure
 
 
-def show_unet(channels: Sequence[int], widths: Sequence[int] = (128, 64, 48, 32, 16)) -> Figure:
+def show_unet(channels: Sequence[int], widths: Sequence[int]) -> Figure:
     """Draw a U-Net: the levels of its encoder on the left, those of its decoder on the right, skip connections between.
 
     Parameters

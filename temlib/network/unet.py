@@ -36,6 +36,9 @@ CARRIED_SEGMENTERS = {"synthetic": BUNDLED, "labelled": LABELLED}
 DEFAULT = "labelled"
 """Which of them is taken where none is named."""
 
+WIDTHS = (128, 64, 48, 32, 16)
+"""Channels of a decoder, deepest level first."""
+
 SKIPS = ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu", "conv_pw_11_relu")
 DEEPEST = "conv_pw_12_relu"
 _ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}  # as Keras spells them in file names
@@ -132,7 +135,7 @@ def encoder(weights: str | os.PathLike | None, alpha: float | None = None, seed:
 
 def decoder(
     channels: Sequence[int],
-    widths: Sequence[int] = (128, 64, 48, 32, 16),
+    widths: Sequence[int] = WIDTHS,
     outputs: int = 2,
     seed: int = 0,
     name: str = "decoder",

@@ -7,6 +7,7 @@ as dark, or as bright, against what is around as when it was found.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -72,8 +73,11 @@ class Sight:
         inside, around = inside[np.isfinite(inside)], around[np.isfinite(around)]
         if not len(inside) or len(around) < _FEWEST:
             return np.nan
-        whole = self.image[np.isfinite(self.image)]
-        return float((inside.mean() - around.mean()) / max(whole.std(dtype=float), 1e-300))
+        return float((inside.mean() - around.mean()) / self._spread)
+
+    @cached_property
+    def _spread(self) -> float:
+        return max(float(self.image[np.isfinite(self.image)].std(dtype=float)), 1e-300)
 
 
 def still_there(pixels: np.ndarray, found: Sight, other: Sight) -> bool:

@@ -15,7 +15,7 @@ from temlib import __version__, datasets
 from temlib.errors import RunError, TemlibError, one_line, readable
 from temlib.files.child_processes import without_current_folder
 from temlib.files.json_files import in_range
-from temlib.network.sought import CONTRASTS, Sought
+from temlib.network.sought import CONTRASTS, MARKS, Sought
 from temlib.network.tiling import RUNTIMES
 from temlib.reproduction.run_folder import DEFAULT_SEED, NOTEBOOKS, Run
 
@@ -135,8 +135,7 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
     )
     segment.add_argument(
         "--marks",
-        choices=["leave out", "keep"],
-        default="leave out",
+        choices=MARKS,
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
     segment.add_argument(
@@ -240,7 +239,7 @@ def _diameter(text: str) -> dict[str, Any]:
 
 
 def _sought(options: argparse.Namespace) -> dict[str, Any]:
-    return {**options.diameter, "contrast": options.contrast}
+    return {**options.diameter, "contrast": options.contrast, "marks": options.marks}
 
 
 def _segment_movie(options: argparse.Namespace) -> int:
@@ -281,7 +280,7 @@ def _segment(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
     settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
-    settings |= {"scale_bar": not options.no_scale_bar, "marks": options.marks, **_sought(options)}
+    settings |= {"scale_bar": not options.no_scale_bar, **_sought(options)}
     settings |= {"review": options.review, "workers": options.workers}
     done = segment_files(inputs.files, options.out, segmenter, **settings)
     new = len(inputs.files) - done.skipped - len(done.failed)

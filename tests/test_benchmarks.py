@@ -8,7 +8,7 @@ import pytest
 from temlib.files.micrographs import micrograph
 from temlib.network.augmentation import IGNORED
 from temlib.particles.scores import iou
-from tests.benchmarks import baselines, fine_tuning, mixing, own_scribbles
+from tests.benchmarks import baselines, default, fine_tuning, mixing, own_scribbles
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results
 from tests.conftest import disc
@@ -125,3 +125,9 @@ def test_what_decides_a_baseline_is_not_learned_from_in_any_window():
     assert deciding == truth == some[: baselines.HELD_BACK]
     assert set(learned) == set(some[baselines.HELD_BACK :])
     assert learned == masks == [image for image in images if image not in deciding]
+
+
+def test_what_a_variation_of_the_default_replaces_is_there():
+    for name, (where, what, _) in default.PATCHES.items():
+        assert name in default.SETTINGS
+        assert callable(getattr(where, what))

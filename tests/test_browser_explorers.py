@@ -26,7 +26,8 @@ widgets.explore_iou()
 """
 EXPLORERS = [line[8 : line.index("(")] for line in CELL.splitlines() if line.startswith("widgets.explore")]
 
-PIXELS = """image => {
+PIXELS = """async image => {
+  await image.decode();
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
   const context = canvas.getContext("2d");

@@ -144,11 +144,11 @@ def test_what_is_done_is_not_done_again(movie, segmenter, whole, tmp_path, monke
     out, segmented = tmp_path / "mask.zspy", []
     of_frames = Segmenter.of_frames
 
-    def counted(self, frames, *arguments):
+    def counted(self, frames, *arguments, **options):
         segmented.append(frames[:, 0, 0].tolist())
         if len(segmented) == 2:
             raise Killed
-        return of_frames(self, frames, *arguments)
+        return of_frames(self, frames, *arguments, **options)
 
     monkeypatch.setattr(Segmenter, "of_frames", counted)
     with pytest.raises(Killed):
@@ -164,10 +164,10 @@ def test_a_chunk_that_fails_stops_no_other(movie, segmenter, whole, tmp_path, mo
     out, of_frames = tmp_path / "mask.zspy", Segmenter.of_frames
     bad = temlib.load_micrograph(movie).data[3, 0, 0]
 
-    def failing(self, frames, *arguments):
+    def failing(self, frames, *arguments, **options):
         if frames[0, 0, 0] == bad:
             raise OSError("the disk cannot be read")
-        return of_frames(self, frames, *arguments)
+        return of_frames(self, frames, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Segmenter, "of_frames", failing)
@@ -183,7 +183,7 @@ def test_a_chunk_that_fails_stops_no_other(movie, segmenter, whole, tmp_path, mo
 def test_results_of_other_settings_are_not_mixed(movie, segmenter, tmp_path, monkeypatch):
     out = tmp_path / "mask.zspy"
 
-    def killed(*_):
+    def killed(*_, **__):
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -231,11 +231,11 @@ def killed_halfway(movie, out, segmenter, **options):
     with pytest.MonkeyPatch.context() as patch:
         of_frames, calls = Segmenter.of_frames, []
 
-        def stop(self, *arguments):
+        def stop(self, *arguments, **options):
             calls.append(1)
             if len(calls) == 2:
                 raise Killed
-            return of_frames(self, *arguments)
+            return of_frames(self, *arguments, **options)
 
         patch.setattr(Segmenter, "of_frames", stop)
         with pytest.raises(Killed):
@@ -313,7 +313,9 @@ def test_a_full_disk_names_the_file_and_ends_the_run(movie, segmenter, whole, tm
 
     with monkeypatch.context() as patch:
         patch.setattr(movie_results, "_array", lambda path: Full() if len(segmented) > 1 else array(path))
-        patch.setattr(Segmenter, "of_frames", lambda self, *given: segmented.append(1) or of_frames(self, *given))
+        patch.setattr(
+            Segmenter, "of_frames", lambda self, *given, **told: segmented.append(1) or of_frames(self, *given, **told)
+        )
         with pytest.raises(OutputError, match=r"mask\.zspy: cannot be written \(No space left on device\); free some"):
             segment(movie, out, segmenter)
     assert len(segmented) == 2
@@ -326,7 +328,7 @@ def test_ctrl_c_is_one_line(movie, segmenter, tmp_path, monkeypatch, capsys):
     command = ["segment", str(movie), "--out", str(tmp_path / "mask.zspy"), "--scale", "1"]
     with monkeypatch.context() as patch:
 
-        def stop(*_):
+        def stop(*_, **__):
             raise KeyboardInterrupt
 
         patch.setattr(Segmenter, "of_frames", stop)

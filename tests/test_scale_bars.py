@@ -2,22 +2,28 @@
 
 import socket
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import temlib
 from temlib.errors import MicrographError
+from temlib.files.resampling import resize
 from temlib.files.scale_bars import marks, scale_bar, scale_labels
 from temlib.files.scale_bars.bars import find_bars
 from temlib.files.scale_bars.rulers import rulers
 from temlib.files.scale_bars.scale_labels import Text, can_read, labels_in, length_of
 from temlib.jobs.batch import overlay
+from temlib.jobs.movies import segment_movie
+from temlib.network import finding
 from temlib.particles.measurement import measure_particles
+from temlib.particles.scores import iou
 from tests.benchmarks.scale_bars import MEASURED, STYLES, drawn, ground, judged, summary
 from tests.conftest import ROOT
 
@@ -291,6 +297,52 @@ def test_a_particle_under_a_mark_is_cut_and_one_that_it_hides_is_none(monkeypatc
     table = measure_particles(kept, marks=found)
     assert list(table["touches_edge"]) == [False, False, True]
     assert not measure_particles(labels)["touches_edge"].any()
+
+
+class Dark(temlib.Segmenter):
+    """Takes all that is much darker or brighter than the ground for a particle."""
+
+    def _seen(self, grey, scales, tile):
+        for scale in scales:
+            size = finding.scaled(grey.shape[1:], scale)
+            seen = np.stack([resize(abs(each - np.median(each)), (size[0] // 2, size[1] // 2)) > 0.3 for each in grey])
+            yield scale, size, np.stack([seen, seen], axis=-1).astype(np.float32)
+
+
+def test_marks_are_no_particles_by_whatever_door(tmp_path, monkeypatch):
+    monkeypatch.setattr(marks, "can_read", lambda: False)
+    image, labels = marked()
+    found, segmenter = marks.find_marks(image), Dark(SimpleNamespace(get_weights=list))
+    assert (segmenter(image, 1.0, marks="keep") & found).sum() > 0.9 * found.sum()
+    for mask in (segmenter(image, 1.0), segmenter.particles(image, 1.0) > 0):
+        assert not mask[found].any()
+        assert iou(mask, (labels > 0) & ~found) > 0.9
+    seen, _ = segmenter.find(image, 1.0)
+    np.testing.assert_array_equal(seen.labels, segmenter.particles(image, 1.0))
+    np.testing.assert_array_equal(seen.marks, found)
+    assert len(seen.confidence) == seen.labels.max() == 3
+    assert segmenter.find(image, 1.0, marks="keep")[0].marks is None
+
+    stack = np.stack([image, np.where(found, noisy(*image.shape), image)])  # the first frame's marks are those of all
+    stack[1, :20] = 0
+    movie = temlib.load_micrograph(_saved(tmp_path / "movie.tif", stack))
+    lazy = temlib.load_micrograph(tmp_path / "movie.tif", lazy=True)
+    for what in (segmenter, segmenter.particles):
+        some = what(movie, 1.0).data
+        assert not some[:, found].any()
+        assert some[1, 5, 50]
+        np.testing.assert_array_equal(what(lazy, 1.0).data.compute(scheduler="synchronous"), some)
+    for what, door in (("mask", segmenter), ("particles", segmenter.particles)):
+        segment_movie(tmp_path / "movie.tif", tmp_path / f"{what}.zspy", segmenter, what=what, scale=1.0)
+        written = temlib.load_micrograph(tmp_path / f"{what}.zspy", lazy=False).data
+        np.testing.assert_array_equal(written, door(movie, 1.0).data)
+    with pytest.raises(ValueError, match="marks='hide' is none of leave out, keep"):
+        segmenter(image, marks="hide")
+
+
+def _saved(path, stack):
+    tifffile.imwrite(path, stack.astype(np.float32))
+    return path
 
 
 def test_marks_are_hatched_in_the_overlay():

@@ -19,7 +19,7 @@ from temlib.files.micrographs import as_array, with_axes_of
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["frame_shape", "frames_of", "is_lazy", "like", "map_chunks", "whole_frames"]
+__all__ = ["frame_shape", "frames_of", "is_lazy", "later", "like", "map_chunks", "whole_frames"]
 
 
 def is_lazy(image: Any) -> bool:
@@ -100,7 +100,7 @@ def map_chunks(
     name : str
         What ``shared`` is called in the plan; equal names, equal objects.
     **settings
-        Small values for ``compute``.
+        Small values for ``compute``, or nodes of dask's plan that give them.
 
     Returns
     -------
@@ -116,6 +116,14 @@ def map_chunks(
     options = {"compute": compute, "shared": node, "dtype": dtype, "meta": none}
     result = dask.array.map_blocks(_frame_by_frame, data, **options, **settings)
     return like(image, result, title)
+
+
+def later(find: Callable[[np.ndarray], Any], image: Any) -> Any:
+    """Find something in the first frame of a lazy signal, when it is needed; its chunk is read once more for that."""
+    from dask import delayed
+
+    frames = whole_frames(image)
+    return delayed(find)(frames[(0,) * (frames.ndim - 2)])
 
 
 def _frame_by_frame(block: np.ndarray, compute: Callable[..., np.ndarray], **settings: Any) -> np.ndarray:

@@ -37,7 +37,7 @@ from temlib.jobs.tables import (
     write_distribution,
 )
 from temlib.network.segmenter import Scale, Segmenter
-from temlib.network.sought import Contrast, Diameter
+from temlib.network.sought import Contrast, Diameter, Marks
 from temlib.network.workers import fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
@@ -97,7 +97,7 @@ def segment_files(
     contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
-    marks: str = "leave out",
+    marks: Marks | None = None,
     review: Path | None = None,
     workers: int = 1,
     overwrite: bool = False,
@@ -125,15 +125,13 @@ def segment_files(
         What segments.
     scale
         See :meth:`temlib.Segmenter.maps`.
-    diameter_nm, diameter_px, contrast
-        What is looked for; see :meth:`temlib.Segmenter.looking_for`.
+    diameter_nm, diameter_px, contrast, marks
+        What is looked for; see :meth:`temlib.Segmenter.looking_for`. A particle that a mark touches counts as one
+        that the frame cuts.
     pixel_size_nm : float, optional
         In place of what the files say.
     scale_bar : bool
         Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
-    marks : "leave out" or "keep"
-        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.scale_bars.marks.find_marks`):
-        they are no particles, and a particle that they touch counts as one that the frame cuts; or it may be one.
     review : path, optional
         A folder of decisions that were made in :class:`temlib.ParticleReviewer`. What is left of the particles of a
         micrograph that has some there is what is written; it is done again when they change.
@@ -155,12 +153,12 @@ def segment_files(
     """
     if workers < 1:
         raise RunError(f"workers={workers} must be at least 1")
-    sought = segmenter.sought.or_else(diameter_nm, diameter_px, contrast)
-    told = segmenter if sought == segmenter.sought else segmenter.looking_for(diameter_nm, diameter_px, contrast)
+    wishes = (diameter_nm, diameter_px, contrast, marks)
+    told = segmenter if all(wish is None for wish in wishes) else segmenter.looking_for(*wishes)
     out, settings = Path(out), _settings(told, scale, pixel_size_nm)
-    settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if marks == "leave out" else {"marks": marks})
+    settings |= {} if scale_bar else {"scale_bar": False}
     with alone(out):
-        look = Look(told, scale, pixel_size_nm, scale_bar, marks == "keep")
+        look = Look(told, scale, pixel_size_nm, scale_bar)
         work = _Work(
             BatchFolder(out, settings, overwrite), look, {} if review is None else reviews_in(review), overwrite
         )
@@ -283,7 +281,8 @@ class _Work:
 
     def _measure(self, name: str, seen: Seen) -> Row:
         """Measure what was seen in one micrograph and write its files; give its row."""
-        image, found, maps, marks = seen.image, seen.found, seen.maps, seen.marks
+        image, found, maps = seen.image, seen.found, seen.maps
+        marks = np.zeros(found.labels.shape, bool) if found.marks is None else found.marks
         size, probability = pixel_size_of(image), maps[..., 0]
         review = self._reviewed(name, image, found, probability, marks)
         if review is None:

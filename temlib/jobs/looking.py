@@ -21,7 +21,6 @@ import numpy as np
 from temlib.errors import MicrographError, RunError, TemlibError, one_line, readable
 from temlib.files.child_processes import without_current_folder
 from temlib.files.micrographs import load_micrograph
-from temlib.files.scale_bars.marks import find_marks, without_marks
 from temlib.files.scale_bars.scale_labels import can_read
 from temlib.network.finding import find_in
 from temlib.network.segmenter import Scale, Segmenter
@@ -45,15 +44,12 @@ class Seen:
         Its particles, marks left out.
     maps : float32 array of shape (height, width, 2)
         What the network says of each pixel.
-    marks : bool array of shape (height, width)
-        What is burnt into it.
     """
 
     image: Any
     note: str
     found: Found
     maps: np.ndarray
-    marks: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -66,15 +62,12 @@ class Look:
         What finds particles.
     scale, pixel_size_nm, scale_bar
         See :func:`temlib.jobs.batch.segment_files`.
-    keeps_marks : bool
-        What is burnt in may be a particle.
     """
 
     segmenter: Any
     scale: Scale
     pixel_size_nm: float | None
     scale_bar: bool
-    keeps_marks: bool
 
     def __call__(self, file: Path) -> Seen:
         """Look at a file."""
@@ -83,8 +76,7 @@ class Look:
             found, maps = self._find(image)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
-        marks = np.zeros(found.labels.shape, bool) if self.keeps_marks else find_marks(image)
-        return Seen(image, note, found.kept(without_marks(found.labels, marks)), maps, marks)
+        return Seen(image, note, found, maps)
 
     def _load(self, file: Path) -> tuple[Any, str]:
         """Read a micrograph; give also what was said on reading it."""
@@ -107,7 +99,8 @@ class Look:
             return segmenter.find(image, self.scale)
         maps = segmenter.maps(image, self.scale)
         found = find_in(maps, segmenter.threshold)
-        return found.kept(segmenter.sought.on(image).keep(found.labels)), maps
+        sought = segmenter.sought.on(image)
+        return found.kept(sought.keep(found.labels)).without(sought.marks_in(image)), maps
 
 
 def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Generator[Callable[[], Seen]]:

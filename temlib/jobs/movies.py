@@ -20,7 +20,7 @@ from temlib.jobs.chunks import results_of
 from temlib.jobs.movie_results import SUFFIX, MovieResult
 from temlib.jobs.records import alone
 from temlib.network.segmenter import RESULTS, Scale, Segmenter
-from temlib.network.sought import Contrast, Diameter, Sought
+from temlib.network.sought import Contrast, Diameter, Marks, Sought
 from temlib.network.workers import Parcel
 from temlib.progress import progress_bar
 
@@ -118,6 +118,7 @@ def segment_movie(
     diameter_nm: Diameter | None = None,
     diameter_px: Diameter | None = None,
     contrast: Contrast | None = None,
+    marks: Marks | None = None,
     pixel_size_nm: float | None = None,
     scheduler: str | None = None,
     workers: int = 1,
@@ -143,7 +144,7 @@ def segment_movie(
         What to write of each frame.
     scale
         See :meth:`temlib.Segmenter.maps`.
-    diameter_nm, diameter_px, contrast
+    diameter_nm, diameter_px, contrast, marks
         What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
@@ -182,7 +183,7 @@ def segment_movie(
     _check_wishes(Path(path), out, what, workers, overwrite)
     movie = Movie.of(path, pixel_size_nm, chunk)
     try:
-        told = segmenter.looking_for(diameter_nm, diameter_px, contrast).on(movie.open())
+        told = segmenter.looking_for(diameter_nm, diameter_px, contrast, marks).on(movie.open())
         scales = told.scales_for(movie.open(), scale)
     except ValueError as error:
         raise MicrographError(f"{path}: {error}") from error
@@ -258,8 +259,12 @@ class _Job:
         result = np.zeros(frames.shape, RESULTS[what])
         expected: list[float | None] = [None] * len(frames)
         if good:
-            given, _ = segmenter.of_frames(frames[good], "probability" if what == "mask" else what, self.scales)
+            marks = None if what == "probability" else _marks_in(self.movie, self.sought)
+            seen = "probability" if what == "mask" else what
+            given, _ = segmenter.of_frames(frames[good], seen, self.scales, marks=marks)
             result[good] = given > segmenter.threshold if what == "mask" else given
+            if what == "mask" and marks is not None:
+                result[:, marks] = False
             for number, frame in zip(good, given, strict=True):
                 expected[number] = None if what == "particles" else segmenter.expected_iou(frame)
         return result, expected
@@ -268,6 +273,12 @@ class _Job:
         """Give the result its name, and a row for each frame."""
         table = self.result.finish([self.movie.part(chunk) for chunk in range(len(self.movie))])
         return table.assign(new=~(table["frame"] // self.movie.frames).isin(before))
+
+
+@lru_cache(maxsize=2)
+def _marks_in(movie: Movie, sought: Sought) -> np.ndarray | None:
+    """Find the marks in a movie's first frame; each process looks once."""
+    return sought.marks_in(whole_frames(movie.open())[0].compute(scheduler="synchronous"))
 
 
 def _sample(data: da.Array) -> str:

@@ -22,7 +22,7 @@ from temlib.files.resampling import resize
 from temlib.network import finding, learning, tiling
 from temlib.network.finding import auto_scales, scaled
 from temlib.network.model_files import read_model
-from temlib.network.sought import Contrast, Diameter, Sought
+from temlib.network.sought import Contrast, Diameter, Marks, Sought
 from temlib.network.tiling import TILE
 from temlib.network.trust import Trust, agreement
 from temlib.network.unet import BUNDLED, CARRIED_SEGMENTERS, DEFAULT
@@ -77,7 +77,8 @@ class Segmenter:
     min_confidence : float or None
         Confidence below which a particle is left out, in [0, 1]; None is the scorer's choice.
     sought : Sought
-        Size and contrast of the particles that are looked for; see :meth:`looking_for`. Not saved.
+        Size and contrast of the particles that are looked for, and whether marks may be some; see :meth:`looking_for`.
+        Not saved.
     """
 
     model: keras.Model
@@ -220,7 +221,8 @@ class Segmenter:
         frame, scales = as_array(image), this.scales_for(image, scale)
         (levels,) = this._levels(frame[None], this._scales_to_find(frame.shape, scales), tile)
         asked = [level for level in levels if level.scale in scales]
-        return this._found(levels, frame.shape), finding.average(asked, frame.shape)
+        found = this._found(levels, frame.shape).without(this.sought.marks_in(frame))
+        return found, finding.average(asked, frame.shape)
 
     def _scales_to_find(self, shape: tuple[int, int], scales: Sequence[float]) -> list[float]:
         return sorted(scales) if self._judge() is None else finding.scales_of_proposals(shape, scales)
@@ -239,6 +241,7 @@ class Segmenter:
         diameter_nm: Diameter | None = None,
         diameter_px: Diameter | None = None,
         contrast: Contrast | None = None,
+        marks: Marks | None = None,
     ) -> Segmenter:
         """Give the same segmenter, told what to look for; what is not given stays as it was told before.
 
@@ -250,13 +253,18 @@ class Segmenter:
         contrast : "dark", "bright" or "auto"
             Dark particles (as they are by default) or bright ones, as in dark field; or, frame by frame, the
             contrast in which the network doubts its mask less, where it doubts.
+        marks : "leave out" or "keep"
+            Data bars, scale bars and letters that are burnt in are no particles (as by default), or may be. Letters
+            are found where the extra ``temlib[scalebar]`` is installed, a second or two a micrograph; without it
+            those beside a scale bar (:func:`temlib.files.scale_bars.marks.find_marks`). In a stack the marks of its
+            first frame are those of all.
 
         Raises
         ------
         ValueError
             When these make no sense; see :class:`temlib.network.sought.Sought`.
         """
-        return replace(self, sought=self.sought.or_else(diameter_nm, diameter_px, contrast))
+        return replace(self, sought=self.sought.or_else(diameter_nm, diameter_px, contrast, marks))
 
     def on(self, image: Any) -> Segmenter:
         """Give the same segmenter with the diameter in pixels of an image; ValueError where that is unknown."""
@@ -287,7 +295,7 @@ class Segmenter:
         scale, tile
             See :meth:`maps`.
         **sought
-            ``diameter_nm`` or ``diameter_px``, and ``contrast``; see :meth:`looking_for`. With a diameter,
+            ``diameter_nm`` or ``diameter_px``, ``contrast`` and ``marks``; see :meth:`looking_for`. With a diameter,
             what is far from it in size is left out of the mask.
         """
         return self.looking_for(**sought)._apply("mask", image, scale, tile)
@@ -320,8 +328,11 @@ class Segmenter:
         scales, told = self.scales_for(image, scale), self.on(image)
         if stacks.is_lazy(image):
             parcel, settings = told.parcel(), {"what": what, "scales": scales, "tile": tile}
+            settings["marks"] = None if what == "probability" else stacks.later(told.sought.marks_in, image)
             return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
-        result, reasons = told.of_frames(stacks.frames_of(image), what, scales, tile, doubting=what == "mask")
+        frames = stacks.frames_of(image)
+        marks = None if what == "probability" else told.sought.marks_in(frames[0])
+        result, reasons = told.of_frames(frames, what, scales, tile, doubting=what == "mask", marks=marks)
         self._warn(image, reasons)
         return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
 
@@ -330,7 +341,13 @@ class Segmenter:
         return Parcel(self, load_segmenter)
 
     def of_frames(
-        self, frames: np.ndarray, what: str, scales: Sequence[float], tile: int = TILE, doubting: bool = False
+        self,
+        frames: np.ndarray,
+        what: str,
+        scales: Sequence[float],
+        tile: int = TILE,
+        doubting: bool = False,
+        marks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, list[str | None]]:
         """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
 
@@ -349,6 +366,8 @@ class Segmenter:
             See :meth:`maps`.
         doubting : bool
             Look for reasons.
+        marks : bool array of shape (height, width), optional
+            What is burnt into the frames; no mask and no particles there.
         """
         result = np.empty(frames.shape, RESULTS[what])
         reasons: list[str | None] = []
@@ -356,13 +375,15 @@ class Segmenter:
         for first in range(0, len(frames), together):
             some = slice(first, first + together)
             if what == "particles":
-                result[some] = self._labels(frames[some], scales, tile)
+                result[some] = self._labels(frames[some], scales, tile, marks)
                 reasons += [None] * len(result[some])
                 continue
             number = 2 if doubting or self.sought else 1
             for i, maps in enumerate(self._maps(frames[some], scales, tile, number), start=first):
                 result[i] = self._mask(maps) if what == "mask" else maps[..., 0]
                 reasons.append(self.warning(maps) if doubting else None)
+        if what == "mask" and marks is not None:
+            result[:, marks] = False
         return result, reasons
 
     def _mask(self, maps: np.ndarray) -> np.ndarray:
@@ -371,11 +392,13 @@ class Segmenter:
             return maps[..., 0] > self.threshold
         return self.sought.keep(finding.find_in(maps, self.threshold, 0.0).labels) > 0
 
-    def _labels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[np.ndarray]:
+    def _labels(
+        self, frames: np.ndarray, scales: Sequence[float], tile: int, marks: np.ndarray | None
+    ) -> list[np.ndarray]:
         """Give the particles of each of some frames."""
         shape = frames.shape[1:]
         some = self._levels(frames, self._scales_to_find(shape, scales), tile)
-        return [self._found(levels, shape).labels for levels in some]
+        return [self._found(levels, shape).without(marks).labels for levels in some]
 
     def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
         doubtful = [i for i, reason in enumerate(reasons) if reason]

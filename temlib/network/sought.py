@@ -1,4 +1,4 @@
-"""What is looked for: particles of some size, dark or bright. The user may say it.
+"""What is looked for: particles of some size, dark or bright, in the micrograph or in its marks. The user may say it.
 
 Which structure is the particle (the soot's aggregate, or the metal on the oxide's grain) is no property
 of the picture. A diameter sets the scale at which a micrograph is looked at, so that what has it is as
@@ -14,14 +14,18 @@ from typing import Any, Literal
 import numpy as np
 
 from temlib.files.micrographs import pixel_size_of
+from temlib.files.scale_bars.marks import find_marks
 
-__all__ = ["CONTRASTS", "Contrast", "Diameter", "Sought"]
+__all__ = ["CONTRASTS", "MARKS", "Contrast", "Diameter", "Marks", "Sought"]
 
 Diameter = float | tuple[float, float]
 """A diameter, or the least and the greatest of a range."""
 
 Contrast = Literal["dark", "bright", "auto"]
 CONTRASTS = ("dark", "bright", "auto")
+
+Marks = Literal["leave out", "keep"]
+MARKS = ("leave out", "keep")
 
 _NEAR = 2.5
 """A particle's equivalent diameter lies within this factor of the diameter that was told."""
@@ -48,23 +52,29 @@ class Sought:
         Dark particles on a bright ground, as in bright field; bright ones on a dark ground, as in dark field
         (the grey levels are inverted for the network); or whichever the network doubts less, see
         :meth:`temlib.Segmenter.maps`.
+    marks : "leave out" or "keep"
+        What becomes of burnt-in data bars, scale bars and letters (:func:`temlib.files.scale_bars.marks.find_marks`):
+        they are no particles, or may be.
 
     Raises
     ------
     ValueError
         When a diameter is not positive and finite, a range has no two ends in order, both diameters are
-        given, or there is no such contrast.
+        given, or there is no such contrast, or nothing such becomes of marks.
     """
 
     diameter_nm: Diameter | None = None
     diameter_px: Diameter | None = None
     contrast: Contrast = "dark"
+    marks: Marks = "leave out"
 
     def __post_init__(self) -> None:
         if self.diameter_nm is not None and self.diameter_px is not None:
             raise ValueError(f"diameter_nm={self.diameter_nm} and diameter_px={self.diameter_px}: pass one of them")
         if self.contrast not in CONTRASTS:
             raise ValueError(f"contrast={self.contrast!r} is none of {', '.join(CONTRASTS)}")
+        if self.marks not in MARKS:
+            raise ValueError(f"marks={self.marks!r} is none of {', '.join(MARKS)}")
         for name in ("diameter_nm", "diameter_px"):
             given = getattr(self, name)
             if given is not None:
@@ -74,9 +84,15 @@ class Sought:
         """Say whether a size is told."""
         return self.diameter_nm is not None or self.diameter_px is not None
 
-    def or_else(self, diameter_nm: Diameter | None, diameter_px: Diameter | None, contrast: Contrast | None) -> Sought:
+    def or_else(
+        self,
+        diameter_nm: Diameter | None = None,
+        diameter_px: Diameter | None = None,
+        contrast: Contrast | None = None,
+        marks: Marks | None = None,
+    ) -> Sought:
         """Give the same with what is given in place of what was told before."""
-        changed = self if contrast is None else replace(self, contrast=contrast)
+        changed = replace(self, contrast=contrast or self.contrast, marks=marks or self.marks)
         if diameter_nm is None and diameter_px is None:
             return changed
         return replace(changed, diameter_nm=diameter_nm, diameter_px=diameter_px)
@@ -134,9 +150,14 @@ class Sought:
         numbers = np.where(near, np.cumsum(near), 0).astype(labels.dtype)
         return numbers[labels]
 
+    def marks_in(self, image: Any) -> np.ndarray | None:
+        """Find the marks in a picture that are to be left out; None where they are kept."""
+        return None if self.marks == "keep" else find_marks(image)
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the attributes as JSON holds them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Give the attributes as JSON holds them; of marks only what is not the rule."""
+        told = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in told.items() if (key, value) != ("marks", MARKS[0])}
 
     def _ends(self) -> tuple[float, float]:
         if self.diameter_px is None:

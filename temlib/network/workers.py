@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -85,9 +85,9 @@ def _threads() -> int | None:
     return None if parent_process() is None else 1
 
 
-def of_chunk(frames: np.ndarray, shared: Parcel, what: str, scales: Sequence[float], tile: int) -> np.ndarray:
+def of_chunk(frames: np.ndarray, shared: Parcel, **settings: Any) -> np.ndarray:
     """Give the result of a chunk of frames; see :meth:`temlib.Segmenter.of_frames`."""
-    return shared.open().of_frames(frames, what, scales, tile)[0]
+    return shared.open().of_frames(frames, **settings)[0]
 
 
 def fingerprint(segmenter: Any) -> str:

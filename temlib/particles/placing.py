@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label
 
+from temlib.files.scale_bars.marks import without_marks
 from temlib.particles.proposals import Proposals
 
 __all__ = ["Found", "Room", "place"]
@@ -38,6 +39,8 @@ class Found:
         Of these.
     least : float
         The confidence asked for.
+    marks : bool array of shape (height, width), or None
+        What is burnt into the micrograph and was left out, where it was looked for.
     """
 
     labels: np.ndarray
@@ -45,6 +48,7 @@ class Found:
     left_out_px: np.ndarray
     left_out_confidence: np.ndarray
     least: float
+    marks: np.ndarray | None = None
 
     def kept(self, labels: np.ndarray) -> Found:
         """Give what is left when some particles, or parts of them, are taken out for another reason.
@@ -58,6 +62,10 @@ class Found:
         confidence = np.zeros(int(labels.max(initial=0)))
         confidence[labels.ravel()[where] - 1] = self.confidence[self.labels.ravel()[where] - 1]
         return replace(self, labels=labels.astype(np.int32, copy=False), confidence=confidence)
+
+    def without(self, marks: np.ndarray | None) -> Found:
+        """Give what is left when marks are taken out (:func:`temlib.files.scale_bars.marks.without_marks`)."""
+        return self if marks is None else replace(self.kept(without_marks(self.labels, marks)), marks=marks)
 
 
 @dataclass(frozen=True)

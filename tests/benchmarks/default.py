@@ -87,9 +87,9 @@ def with_heavy_boundaries(truth: object, predicted: object) -> object:
 
 WINDOWS, LOSS = training.windows_of, learning.cross_entropy_and_dice
 PATCHES = {  # what is no setting of train_segmenter
-    HEAVY: (training, "cross_entropy_and_dice", with_heavy_boundaries),
+    HEAVY: (learning, "cross_entropy_and_dice", with_heavy_boundaries),
     "a band ignored at boundaries": (training, "windows_of", windows_without_boundaries),
-    "boundaries count five times": (training, "cross_entropy_and_dice", with_heavy_boundaries),
+    "boundaries count five times": (learning, "cross_entropy_and_dice", with_heavy_boundaries),
     "half the decoder's channels": (unet, "decoder", partial(unet.decoder, widths=(64, 32, 24, 16, 8))),
 }
 

@@ -143,6 +143,7 @@ function render({ model, el }) {
   let [shownImage, shownLabels] = [null, null];
   let working = Promise.resolve(); // one after the other
   let soon = 0; // outlines are drawn before the next frame
+  let rim = null; // points of outlines as they were drawn last
   let drag = 0; // number of the movement of a slider
   let waiting = null; // the last position of a slider, until Python has answered
 
@@ -522,7 +523,16 @@ function render({ model, el }) {
     if (names) drawNames(context);
   }
 
+  // Which points of the screen are whose rim stays while neither labels nor view change; colours do.
   function ringed(width, height, fine) {
+    const key = [version, width, height, fine, view.x, view.y, view.scale].join();
+    if (rim?.key !== key) rim = { key, ...rimOf(width, height, fine) };
+    const { points, owners, colour } = rim;
+    for (let i = 0; i < points.length; i++) colour[points[i]] = inks[owners[i]];
+    return new Uint8ClampedArray(colour.buffer);
+  }
+
+  function rimOf(width, height, fine) {
     const [wide, halo] = [Math.round(WIDE * fine), Math.round(0.4 * fine)];
     const across = picture.width;
     const source = (at, start, edge) => {
@@ -538,6 +548,9 @@ function render({ model, el }) {
       else for (let at = 0; at < into.length; at++) into[at] = columns[at] < 0 ? 0 : numbers[row + columns[at]];
     };
     const colour = new Uint32Array(width * height);
+    const points = new Uint32Array(colour.length);
+    const owners = new Uint32Array(colour.length);
+    let count = 0;
     for (let y = -wide; y < wide; y++) read(y);
     for (let y = 0; y < height; y++) {
       read(y + wide);
@@ -552,11 +565,13 @@ function render({ model, el }) {
           below[at] !== number ||
           here[at - wide] !== number ||
           here[at + wide] !== number
-        )
-          colour[put] = inks[number];
+        ) {
+          points[count] = put;
+          owners[count++] = number;
+        }
       }
     }
-    return new Uint8ClampedArray(colour.buffer);
+    return { points: points.slice(0, count), owners: owners.slice(0, count), colour };
   }
 
   // Colour is not all that tells what is left out: a bar by a filter, a cross by hand.

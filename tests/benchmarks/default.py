@@ -58,7 +58,12 @@ VARIATIONS = {
     "particles of 96 px": {"target_size": 96.0},
 }
 HEAVY = "default, boundaries count five times"
-SETTINGS = {"default": {}, HEAVY: {}, REFERENCE: {"decoders": 1}} | {
+TRADES = {  # as long as eighteen passes of one decoder each
+    "three decoders, 6 passes": {"decoders": 3, "epochs": 6},
+    "two decoders, 9 passes": {"decoders": 2, "epochs": 9},
+    "one decoder, 18 passes": {"decoders": 1, "epochs": 18},
+}
+SETTINGS = {"default": {}, HEAVY: {}, REFERENCE: {"decoders": 1}, **TRADES} | {
     name: {"decoders": 1} | changes for name, changes in VARIATIONS.items()
 }
 TABLE = MEASURED / "default.csv"

@@ -61,7 +61,7 @@ def ways(segmenter: temlib.Segmenter) -> dict[str, Callable]:
     """Give the ways to number the particles of a micrograph."""
     return {
         "true masks": lambda m: m.labels,
-        "proposals": lambda m: segmenter.particles(m.image),
+        "proposals": lambda m: segmenter.particles(m.image, marks="keep"),
         "average of scales": lambda m: temlib.separate_particles(segmenter.maps(m.image), specks=0.25),
         "Otsu and watershed": lambda m: temlib.separate_particles(otsu_mask(m.image)),
     }
@@ -134,7 +134,7 @@ def lines(table: pd.DataFrame) -> list[str]:
 
 def main() -> None:
     """Run the benchmark, write and print its tables."""
-    segmenter = temlib.load_segmenter("synthetic")
+    segmenter = temlib.load_segmenter("labelled")
     results = Results(MEASURED / "populations.csv", ("condition", "way"))
     recall = Results(MEASURED / "populations_recall.csv", ("condition", "way"))
     for condition in CONDITIONS:

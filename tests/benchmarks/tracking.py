@@ -3,7 +3,7 @@
 Forty synthetic movies of exact truth (256 x 256 pixels, 40 frames, 20 with the growth exponent 1/3 and 20 with 1/2):
 particles nucleate, grow, diffuse, coalesce, and one in ten dissolves; the stage drifts, and two in a hundred frames are
 dropped. Each is tracked with its frames, once from the true masks, the labels shuffled in each frame, and once from
-what the bundled network finds in the frames (``scale=1.0``, the runtime that is there). A row a movie and a source:
+what the network that is the default finds in the frames (``scale=1.0``, the runtime that is there). A row a movie and a source:
 
 - ``hota``, ``association``, ``detection``: HOTA, AssA and DetA (Luiten et al., Int. J. Comput. Vis. 129 (2021) 548),
   the overlap of masks being the similarity, the mean over its thresholds 0.05 to 0.95;
@@ -57,7 +57,7 @@ def run(results: Results, source: str, movies: Sequence[int]) -> None:
         if source == "truth":
             found = shuffled(truth, number)
         else:
-            segmenter = segmenter or load_segmenter("synthetic", runtime="auto")
+            segmenter = segmenter or load_segmenter("labelled", runtime="auto")
             found, seconds = segmented(segmenter, images)
         results.add([{"movie": number, "source": source} | measure(made, images, truth, found, seconds)])
         print(results.table.tail(1).to_string(header=False), flush=True)
@@ -66,10 +66,10 @@ def run(results: Results, source: str, movies: Sequence[int]) -> None:
 def segmented(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, float]:
     """Find the particles of each frame that was not dropped; give them, and the processor time that it took."""
     found = np.zeros(images.shape, np.int32)
-    segmenter.particles(images[images.any(axis=(1, 2))][0], scale=1.0)  # starts the network
+    segmenter.particles(images[images.any(axis=(1, 2))][0], scale=1.0, marks="keep")  # starts the network
     begin = time.process_time()
     for frame in np.flatnonzero(images.any(axis=(1, 2))):
-        found[frame] = segmenter.particles(images[frame], scale=1.0)
+        found[frame] = segmenter.particles(images[frame], scale=1.0, marks="keep")
     return found, time.process_time() - begin
 
 

@@ -3,7 +3,7 @@
 Forty synthetic movies of exact truth (256 x 256 pixels, 40 frames, 20 with the growth exponent 1/3 and 20 with 1/2):
 particles nucleate, grow, diffuse, coalesce, and one in ten dissolves; the stage drifts, and two in a hundred frames are
 dropped. Each is tracked with its frames, once from the true masks, the labels shuffled in each frame, and once from
-what the network that is the default finds in the frames (``scale=1.0``, the runtime that is there). A row a movie and a source:
+what the default network finds in the frames (``scale=1.0``, the runtime that is there). A row a movie and a source:
 
 - ``hota``, ``association``, ``detection``: HOTA, AssA and DetA (Luiten et al., Int. J. Comput. Vis. 129 (2021) 548),
   the overlap of masks being the similarity, the mean over its thresholds 0.05 to 0.95;

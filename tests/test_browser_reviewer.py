@@ -160,3 +160,37 @@ def test_the_keyboard_alone_suffices(browser, lab, tmp_path):
     page.keyboard.press("Home")
     counted(page, 1)
     page.close()
+
+
+def test_two_views_of_one_reviewer_show_the_same_whichever_is_used(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    with jupyterlab(tmp_path, CELL.replace("\nreviewer\n", "\ndisplay(reviewer)\nreviewer\n")) as address:
+        page = browser.new_page(viewport={"width": 1400, "height": 2400})
+        open_and_run(page, address)
+        views = [page.locator(".temlib-reviewer").nth(i) for i in range(2)]
+
+        def point(view, x, y):
+            picture = view.locator("canvas.picture")
+            box, width = picture.bounding_box(), picture.evaluate("canvas => canvas.width")
+            return box["x"] + x * box["width"] / width, box["y"] + y * box["width"] / width
+
+        def both_count(number):
+            for view in views:
+                view.locator(f".stage[data-counted='{number}']").wait_for(timeout=90_000)
+
+        both_count(5)
+        page.mouse.click(*point(views[0], 20.5, 16.5))  # taken out in the first view, ...
+        both_count(4)
+        page.mouse.click(*point(views[1], 20.5, 16.5))  # ... and back in the second
+        both_count(5)
+        views[1].locator(".stage").focus()
+        page.keyboard.press("s")
+        page.mouse.move(*point(views[1], 12, 44.5))
+        page.mouse.down()
+        page.mouse.move(*point(views[1], 38, 44.5), steps=4)
+        page.mouse.up()
+        both_count(6)  # the labels have changed: each view has the patch
+        page.mouse.click(*point(views[0], 20.5, 48))  # a piece of what was split in the other view
+        both_count(5)
+        assert len(kept_in(tmp_path).table) == 7
+        page.close()

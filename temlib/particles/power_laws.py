@@ -3,8 +3,10 @@
 It is d = k (t - t0)^p, written so that a particle that was there already, or that grows slowly, is no special case.
 For each p the curves of all particles are fitted on their own; p goes where the sum of squares, with residuals
 beyond 2.5 of their spread held back (Huber) and wild ones left out, is least. Its variance is that of the particles'
-scores, so that what makes the residuals of one particle hang together is in it; with Student's distribution of one
-degree of freedom less than there are particles.
+scores, so that what makes the residuals of one particle hang together is in it. Each score is divided by the share of
+what is known of p that the other particles bring, as if p came from them (the jackknife, CR3): one that grows long
+and far tells much of p, and pulls it to itself. Student's distribution has one degree of freedom less than there are
+particles.
 """
 
 from __future__ import annotations
@@ -76,14 +78,16 @@ def fit_power_law(curves: Sequence[Curve], confidence: float = 0.95) -> PowerLaw
     else:
         found = False
     parts = scores_at(exponent)
-    scores, information = np.array([part[0] for part in parts]), sum(part[1] for part in parts)
+    scores, known = np.array([part[0] for part in parts]), np.array([part[1] for part in parts])
+    information = known.sum()
     fitted = [part[2] for part in parts]
     spread = [float((y - f).std(ddof=min(3, len(y) - 1))) for (_, y), f in zip(curves, fitted, strict=True)]
     if not found or not information > 0:
         return PowerLaw(np.nan, np.nan, np.nan, fitted, spread)
     n = len(curves)
     if n > 1:
-        error, freedom = np.sqrt((scores**2).sum() * n / (n - 1)) / information, n - 1
+        others = np.maximum(1 - known / information, 1e-9)
+        error, freedom = np.sqrt(((scores / others) ** 2).sum()) / information, n - 1
     else:
         rest = curves[0][1] - fitted[0]
         agreeing = np.clip((rest[1:] @ rest[:-1]) / max(rest @ rest, 1e-300), 0, 0.9)

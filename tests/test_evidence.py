@@ -56,7 +56,7 @@ def test_numbers_in_prose_are_those_of_the_tables():
     )
     sizes = pd.read_csv(MEASURED / "sizes.csv").query("varied == 'diameter_px'").set_index("diameter_px")
     bias = -sizes["network bias_percent"]
-    text = " ".join((ROOT / "notebooks" / "06_measure_particles.ipynb").read_text().replace("\\n", " ").split())
+    text = " ".join((ROOT / "notebooks" / "09_what_was_measured.ipynb").read_text().replace("\\n", " ").split())
     text = text.replace('", "', " ").replace("  ", " ")
     assert bias[[8, 12, 16, 24, 48, 96]].between(0.4, 1.5).all()
     found = sizes.loc[8, "network number"] / sizes.loc[8, "truth number"]

@@ -190,7 +190,7 @@ def test_notebooks_are_easy_to_read(name):
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 20
 
 
-@pytest.mark.parametrize("name", [*NOTEBOOKS[:5], *FURTHER_NOTEBOOKS])
+@pytest.mark.parametrize("name", ALL)
 def test_cells_are_short(name):
     """At most 80 words of prose (tables apart) and 12 lines of code; imports may take more."""
     cells = read(name).cells

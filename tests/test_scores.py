@@ -10,6 +10,7 @@ from temlib.particles.scores import (
     largest_and_median,
     panoptic_quality,
     particle_f1,
+    particle_fates,
     particle_scores,
     particle_summary,
 )
@@ -142,3 +143,28 @@ def test_the_examples_are_the_largest_gain_and_one_in_the_middle(gains):
     assert gains[places[0]] == max(gains)
     assert gains[places[-1]] == sorted(gains)[(len(gains) - 1) // 2]
     assert len(set(places)) == len(places)
+
+
+def test_each_true_particle_has_its_fate():
+    truth = np.zeros((20, 70), int)
+    for number, left in enumerate((0, 12, 20, 32, 44, 56), start=1):
+        truth[4:12, left : left + 8] = number
+    found = np.zeros_like(truth)
+    found[4:12, 1:8] = 9  # one outlined well
+    found[4:12, 12:28] = 4  # two joined
+    found[4:12, 32:36], found[4:12, 36:40] = 5, 6  # one cut
+    found[0:20, 42:54] = 7  # one outlined much too wide
+    found[5, 57] = 8  # one all but missed
+    fates = particle_fates(found, truth)
+    assert fates.tolist() == ["found", "joined", "joined", "cut", "badly outlined", "missed"]
+    assert fates.index.tolist() == [1, 2, 3, 4, 5, 6]
+    assert particle_fates(truth, truth).tolist() == ["found"] * 6
+    assert particle_fates(0 * truth, truth).tolist() == ["missed"] * 6
+    assert particle_fates(truth, 0 * truth).empty
+
+
+@given(arrays(int, (6, 7), elements=st.integers(0, 3)), arrays(int, (6, 7), elements=st.integers(0, 3)))
+def test_as_many_are_found_as_f1_says(prediction, truth):
+    counts = len(np.unique(prediction[prediction > 0])) + len(np.unique(truth[truth > 0]))
+    found = (particle_fates(prediction, truth) == "found").sum()
+    assert particle_f1(prediction, truth) == pytest.approx(2 * found / counts if counts else 1)

@@ -224,7 +224,9 @@ def test_tables_of_measured_particles_can_be_taken_together():
 def test_it_becomes_a_table_and_json():
     found = size_distribution(table_of(lognormal(50)), n_bootstrap=50)
     frame = found.to_frame()
-    assert frame.columns.tolist() == ["value", "low", "high"]
+    assert frame.columns.tolist() == ["unit", "value", "low", "high"]
+    assert frame["unit"].tolist() == ["nm"] * 7 + ["ratio"] * 2
+    assert frame.index[-2:].tolist() == ["geometric_standard_deviation", "span"]
     assert (frame["low"] <= frame["value"]).all()
     assert (frame["value"] <= frame["high"]).all()
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))

@@ -15,7 +15,15 @@ from temlib.files.micrographs import as_array
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["iou", "largest_and_median", "panoptic_quality", "particle_f1", "particle_scores", "particle_summary"]
+__all__ = [
+    "iou",
+    "largest_and_median",
+    "panoptic_quality",
+    "particle_f1",
+    "particle_fates",
+    "particle_scores",
+    "particle_summary",
+]
 
 
 def iou(prediction: Any, truth: Any) -> float:
@@ -145,17 +153,63 @@ def particle_summary(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def particle_fates(prediction: Any, truth: Any) -> pd.Series:
+    """Say what became of each true particle.
+
+    Parameters
+    ----------
+    prediction, truth : signals or int arrays of shape (height, width)
+        Instance labels, 0 is background.
+
+    Returns
+    -------
+    categorical Series indexed by true label
+        ``"found"`` when its IoU with a predicted particle is above 0.5. Of the others: ``"joined"`` when more
+        than half of it lies in a predicted particle that holds more than half of another one, too; ``"cut"``
+        when two or more predicted particles lie in it with more than half of their area; ``"badly outlined"`` when more
+        than half of it is in some predicted particle; ``"missed"`` else.
+    """
+    import pandas as pd
+
+    shared, (predicted, true) = _shared(prediction, truth)
+    shared["most of it"] = shared["pixels"] > shared["true"].map(true) / 2
+    held = shared.groupby("predicted")["most of it"].transform("sum")
+    shared["with another"] = shared["most of it"] & (held > 1)
+    shared["piece"] = shared["pixels"] > shared["predicted"].map(predicted) / 2
+    of_each = shared.groupby("true")
+    rules = {
+        "found": of_each["iou"].max() > 0.5,
+        "joined": of_each["with another"].any(),
+        "cut": of_each["piece"].sum() > 1,
+        "badly outlined": of_each["pixels"].sum() > true.reindex(of_each.size().index) / 2,
+    }
+    holds = [rule.reindex(true.index, fill_value=False).to_numpy(bool) for rule in rules.values()]
+    fates = np.select(holds, list(rules), "missed")
+    kinds = pd.Categorical(fates, ["found", "joined", "cut", "badly outlined", "missed"])
+    return pd.Series(kinds, index=true.index.rename("label"), name="fate")
+
+
 def _paired(prediction: Any, truth: Any) -> tuple[list[float], int]:
     """Give the IoU of each pair above 0.5, and the number of particles in both label images together."""
+    shared, areas = _shared(prediction, truth)
+    return [float(each) for each in shared["iou"] if each > 0.5], sum(map(len, areas))
+
+
+def _shared(prediction: Any, truth: Any) -> tuple[pd.DataFrame, list[pd.Series]]:
+    """Give predicted and true particles that share pixels, a pair a row, and the areas [px] of all in each image."""
+    import pandas as pd
+
     prediction, truth = as_array(prediction), as_array(truth)
     _masks(prediction, truth)
-    areas = [
-        dict(zip(*np.unique(labels[labels > 0], return_counts=True), strict=True)) for labels in (prediction, truth)
-    ]
+    areas = []
+    for labels in (prediction, truth):
+        numbers, counts = np.unique(labels[labels > 0], return_counts=True)
+        areas.append(pd.Series(counts, index=numbers))
     both = (prediction > 0) & (truth > 0)
-    pairs, shared = np.unique(np.stack([prediction[both], truth[both]]), axis=1, return_counts=True)
-    ious = [n / (areas[0][p] + areas[1][t] - n) for (p, t), n in zip(pairs.T, shared, strict=True)]
-    return [float(each) for each in ious if each > 0.5], len(areas[0]) + len(areas[1])
+    pairs, pixels = np.unique(np.stack([prediction[both], truth[both]]), axis=1, return_counts=True)
+    shared = pd.DataFrame({"predicted": pairs[0], "true": pairs[1], "pixels": pixels})
+    union = areas[0].loc[pairs[0]].to_numpy() + areas[1].loc[pairs[1]].to_numpy() - pixels
+    return shared.assign(iou=pixels / union), areas
 
 
 def _score_piece(owned: np.ndarray, particle: np.ndarray) -> tuple[float, bool, float, float]:

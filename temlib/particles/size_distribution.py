@@ -28,6 +28,7 @@ _STATISTICS = (
     "d90",
     "span",
 )
+_RATIOS = ("geometric_standard_deviation", "span")  # the others are lengths
 _FEWEST_MICROGRAPHS = 5  # that tell how much micrographs differ
 
 
@@ -109,10 +110,12 @@ class SizeDistribution:
         return "Particles that the frame cuts are left out, and nothing corrects for it: the frame is not known."
 
     def to_frame(self) -> pd.DataFrame:
-        """Give the statistics as a table: a row for each, with value, low and high."""
+        """Give the statistics as a table: a row for each, lengths first, with unit, value, low and high."""
         import pandas as pd
 
-        rows = {name: vars(estimate) for name, estimate in self.statistics.items()}
+        unit = next((unit for unit in ("nm", "px") if self.column.endswith(f"_{unit}")), "")
+        names = sorted(self.statistics, key=_RATIOS.__contains__)
+        rows = {name: {"unit": "ratio" if name in _RATIOS else unit} | vars(self.statistics[name]) for name in names}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("statistic")
 
     def to_dict(self) -> dict[str, Any]:

@@ -254,10 +254,10 @@ class Segmenter:
             Dark particles (as they are by default) or bright ones, as in dark field; or, frame by frame, the
             contrast in which the network doubts its mask less, where it doubts.
         marks : "leave out" or "keep"
-            Data bars, scale bars and letters that are burnt in are no particles (as by default), or may be. Letters
-            are found where the extra ``temlib[scalebar]`` is installed, a second or two a micrograph; without it
-            those beside a scale bar (:func:`temlib.files.scale_bars.marks.find_marks`). In a stack the marks of its
-            first frame are those of all.
+            Data bars, scale bars and letters that are burnt in are no particles (as by default), or may be
+            (:func:`temlib.files.scale_bars.marks.find_marks`). To read letters, where the extra ``temlib[scalebar]``
+            is installed, takes a second or two of a picture of 8 bits. In a stack the marks of its first frame are
+            those of all.
 
         Raises
         ------

@@ -3,7 +3,8 @@
 Forty synthetic movies of exact truth (256 x 256 pixels, 40 frames, 20 with the growth exponent 1/3 and 20 with 1/2):
 particles nucleate, grow, diffuse, coalesce, and one in ten dissolves; the stage drifts, and two in a hundred frames are
 dropped. Each is tracked with its frames, once from the true masks, the labels shuffled in each frame, and once from
-what the default network finds in the frames (``scale=1.0``, the runtime that is there). A row a movie and a source:
+what the default network finds in the frames, at the scales that it takes by itself and at one (``scale=1.0``). A row
+a movie and a source:
 
 - ``hota``, ``association``, ``detection``: HOTA, AssA and DetA (Luiten et al., Int. J. Comput. Vis. 129 (2021) 548),
   the overlap of masks being the similarity, the mean over its thresholds 0.05 to 0.95;
@@ -33,6 +34,7 @@ from tests.benchmarks.resumable import Results
 
 MOVIES, FRAMES, EDGE = 40, 40, 256
 THRESHOLDS = np.arange(1, 20) / 20
+SOURCES = {"truth": "", "network": "auto", "network, one scale": 1.0}
 NEAR = 2  # frames between an event and the truth's
 _EPS = 1e-10
 
@@ -40,13 +42,13 @@ _EPS = 1e-10
 def main() -> None:
     """Run the benchmark, write and print its table."""
     results = Results(MEASURED / "tracking.csv", ("movie", "source"), "%.5g")
-    for source in ("truth", "network"):
+    for source in SOURCES:
         run(results, source, range(MOVIES))
     print(summary(results.table).to_string())
 
 
 def run(results: Results, source: str, movies: Sequence[int]) -> None:
-    """Do what is missing of some movies; ``source`` is "truth" or "network"."""
+    """Do what is missing of some movies from one of :data:`SOURCES`."""
     segmenter = None
     for number in movies:
         if results.has(number, source):
@@ -58,18 +60,18 @@ def run(results: Results, source: str, movies: Sequence[int]) -> None:
             found = shuffled(truth, number)
         else:
             segmenter = segmenter or load_segmenter("labelled", runtime="auto")
-            found, seconds = segmented(segmenter, images)
+            found, seconds = segmented(segmenter, images, SOURCES[source])
         results.add([{"movie": number, "source": source} | measure(made, images, truth, found, seconds)])
         print(results.table.tail(1).to_string(header=False), flush=True)
 
 
-def segmented(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, float]:
+def segmented(segmenter: Segmenter, images: np.ndarray, scale: float | str) -> tuple[np.ndarray, float]:
     """Find the particles of each frame that was not dropped; give them, and the processor time that it took."""
     found = np.zeros(images.shape, np.int32)
-    segmenter.particles(images[images.any(axis=(1, 2))][0], scale=1.0, marks="keep")  # starts the network
+    segmenter.particles(images[images.any(axis=(1, 2))][0], scale=scale, marks="keep")  # starts the network
     begin = time.process_time()
     for frame in np.flatnonzero(images.any(axis=(1, 2))):
-        found[frame] = segmenter.particles(images[frame], scale=1.0, marks="keep")
+        found[frame] = segmenter.particles(images[frame], scale=scale, marks="keep")
     return found, time.process_time() - begin
 
 

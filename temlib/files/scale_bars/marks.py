@@ -25,8 +25,9 @@ _MARGIN = 2  # px around a mark
 def find_marks(image: Any, read: bool = True) -> np.ndarray:
     """Find what is burnt into a picture: data bars, scale bars, letters.
 
-    Letters are read where the extra ``temlib[scalebar]`` is installed; without it those beside a scale
-    bar, of its tone, are found by shape.
+    Letters are read where the extra ``temlib[scalebar]`` is installed, in pictures of 8 bits, as programs export
+    them, and in others that have a bar; what a detector counted bears none. Elsewhere those beside a scale bar, of
+    its tone, are found by shape.
 
     Parameters
     ----------
@@ -49,9 +50,13 @@ def find_marks(image: Any, read: bool = True) -> np.ndarray:
     for bar in bars:
         _mark(marks, (bar.x0, bar.y0, bar.x1, bar.y1))
         marks |= _letters(grey, bar)
-    if read and can_read():
+    if read and (marks.any() or _has_8_bits(image)) and can_read():
         _mark_what_is_read(marks, grey)
     return marks
+
+
+def _has_8_bits(image: Any) -> bool:
+    return np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image)).dtype.itemsize == 1
 
 
 def _mark_what_is_read(marks: np.ndarray, grey: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from temlib.files.scale_bars.scale_labels import Box, Label, Text, labels_in, re
 
 __all__ = ["ScaleBar", "grey_levels", "legible", "look_for_scale_bar", "read_scale_bar"]
 
+_HUGE = 1e30  # grey levels of which are made smaller first, for float32 to hold
 _COLOURED = 60  # of 255, the least difference of red, green and blue that is a colour
 _LARGEST_PIXEL_NM = 1000.0  # a label in mm is one in nm, misread
 _AGREE = 0.03  # of a length
@@ -112,10 +113,11 @@ def grey_levels(image: Any) -> np.ndarray:
         raise MicrographError(
             f"a scale bar is read in a picture; got an array of shape {data.shape} and dtype {data.dtype}"
         )
-    grey = data.astype(np.float32)
-    finite = np.isfinite(grey)
+    finite = np.isfinite(data)
     if not finite.any():
-        return np.zeros(grey.shape, np.float32)
+        return np.zeros(data.shape, np.float32)
+    largest = max(abs(float(end(data[finite]))) for end in (np.min, np.max))
+    grey = (data / largest if largest > _HUGE else data).astype(np.float32)
     least, most = float(grey[finite].min()), float(grey[finite].max())
     grey = np.where(finite, grey, np.float32(least))
     return (grey - np.float32(least)) * np.float32(255 / max(most - least, 1e-30))

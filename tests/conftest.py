@@ -11,6 +11,22 @@ from temlib.files.micrographs import micrograph
 ROOT = Path(__file__).resolve().parents[1]
 
 
+LONGEST = (
+    "test_notebooks",
+    "test_training",
+    "test_stacks",
+    "test_movies",
+    "test_any_array",
+    "test_batch",
+    "test_proposals",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that both processes end at about the same time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def root():
     """The clone."""

@@ -479,5 +479,5 @@ def test_every_number_of_a_scene_has_a_range():
 
 
 def test_unknown_distributions_are_refused():
-    with pytest.raises(ValueError, match="choose from bright_field, dark_field, supported, workshop"):
+    with pytest.raises(ValueError, match="choose from bright_field, coated, dark_field, supported, workshop"):
         list(sample("nothing", 1))

@@ -104,16 +104,35 @@ def _workshop(rng: np.random.Generator) -> Scene:
     )
 
 
+def _coated(rng: np.random.Generator) -> Scene:
+    """One sample, the same scene each time: particles with a shell that an eye sees, on carbon."""
+    return Scene(
+        pixel_size_nm=0.5,
+        n_particles=25,
+        shapes=("core_shell",),
+        diameter_nm=35,
+        diameter_spread=0.2,
+        core_contrast=3,
+        attenuation_length_nm=150,
+        clustering=0.6,
+        overlap=0.15,
+        diffraction=0,
+        film_thickness_nm=15,
+        dose=300,
+    )
+
+
 _SHAPES = tuple(shape for shape in SHAPES if shape not in ("wetting", "sheet", "aggregate"))
 # Particles are mostly round: of equal weight are spheres and irregular ones, and all others together.
 _WEIGHTS = [{"sphere": 1 / 3, "irregular": 1 / 3}.get(shape, 1 / 3 / (len(_SHAPES) - 2)) for shape in _SHAPES]
 
 DISTRIBUTIONS: dict[str, Callable[[np.random.Generator], Scene]] = {
     "bright_field": _bright_field,
+    "coated": _coated,
     "dark_field": _dark_field,
     "supported": supported,
     "workshop": _workshop,
 }
 """Named distributions of scenes: ``bright_field`` to train on, ``dark_field`` (HAADF), ``supported``
-(metal particles on oxide and carbon, both modes, and what must not be taken for them), and
-``workshop``, small and easy."""
+(metal particles on oxide and carbon, both modes, and what must not be taken for them),
+``workshop``, small and easy, and ``coated``, one sample of core-shell particles to adapt a network to."""

@@ -13,6 +13,7 @@ from tests.benchmarks import (
     confidence,
     coverage,
     holes,
+    linkers,
     populations,
     separation,
     sizes_real,
@@ -473,6 +474,16 @@ def test_particles_are_followed_and_grow_as_the_table_says():
         f"in {held['network']} of 40 from the network's",
     ):
         assert words in said, words
+
+
+def test_linking_is_compared_as_measured():
+    evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
+    means = linkers.summary(pd.read_csv(MEASURED / "linkers.csv"))
+    ours, trackpy, laptrack = (means.xs(name, level="linker") for name in ("temlib", "trackpy", "laptrack"))
+    words = "HOTA {:.3f} from the true masks and {:.3f} from the network's with temlib, {:.3f} and {:.3f} with trackpy"
+    assert words.format(*ours["hota"], *trackpy["hota"]) in evidence
+    assert "{:.3f} and {:.3f} with laptrack".format(*laptrack["hota"]) in evidence
+    assert (trackpy["ms"] < ours["ms"] / 15).all()
 
 
 def test_the_pages_say_how_long_following_takes():

@@ -66,13 +66,14 @@ def show_micrograph(
     masks : dict of str to mask, optional
         Masks by kind, a key of :data:`COLOURS`.
     fill : bool
-        Fill the masks as well.
+        Fill the masks as well; the truth beside another mask stays an outline.
     """
     size = pixel_size_of(image)
     proportions = 1.0 if size is None else size[0] / size[1]
     axes.imshow(normalise(image), cmap="gray", vmin=-1, vmax=1, interpolation="antialiased", aspect=proportions)
-    for kind, mask in (masks or {}).items():
-        _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill)
+    beside = len(masks or {}) > 1  # the truth beside another mask is an outline, and on top
+    for kind, mask in sorted((masks or {}).items(), key=lambda item: item[0] == "truth"):
+        _draw_mask(axes, as_array(mask) != 0, COLOURS[kind], fill and not (beside and kind == "truth"))
     axes.set_title(readable(title), fontsize=FONT_PT, parse_math=False)
     axes.set_axis_off()
     if size is None:

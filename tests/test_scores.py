@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from temlib.particles.scores import (
     iou,
-    largest_and_median,
+    largest_median_least,
     panoptic_quality,
     particle_f1,
     particle_fates,
@@ -118,9 +118,9 @@ def test_methods_are_compared_on_the_particles_that_all_of_them_found():
 
 def test_examples_are_chosen_by_their_rank():
     gains = [0.1, -0.2, 0.5, 0.0, 0.3]
-    assert largest_and_median(gains) == largest_and_median(pd.Series(gains)) == [2, 0]
-    assert largest_and_median([0.1, 0.4]) == [1, 0]
-    assert largest_and_median([0.1]) == [0]
+    assert largest_median_least(gains) == largest_median_least(pd.Series(gains)) == [2, 0, 1]
+    assert largest_median_least([0.1, 0.4]) == [1, 0]
+    assert largest_median_least([0.1]) == [0]
 
 
 def test_panoptic_quality_is_f1_times_the_mean_iou_of_the_pairs():
@@ -138,10 +138,11 @@ def test_panoptic_quality_lies_between_half_of_f1_and_f1(a, b):
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
-def test_the_examples_are_the_largest_gain_and_one_in_the_middle(gains):
-    places = largest_and_median(gains)
+def test_the_examples_are_the_largest_gain_one_in_the_middle_and_the_least(gains):
+    places = largest_median_least(gains)
     assert gains[places[0]] == max(gains)
-    assert gains[places[-1]] == sorted(gains)[(len(gains) - 1) // 2]
+    assert gains[places[-1]] == min(gains)
+    assert sorted(gains)[(len(gains) - 1) // 2] in [gains[place] for place in places]
     assert len(set(places)) == len(places)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "iou",
-    "largest_and_median",
+    "largest_median_least",
     "panoptic_quality",
     "particle_f1",
     "particle_fates",
@@ -48,13 +48,13 @@ def iou(prediction: Any, truth: Any) -> float:
     return 1.0 if union == 0 else np.count_nonzero(prediction & truth) / union
 
 
-def largest_and_median(gains: Sequence[float]) -> list[int]:
-    """Give the places of the largest gain and of the median one: examples by a rule, not by taste.
+def largest_median_least(gains: Sequence[float]) -> list[int]:
+    """Give the places of the largest gain, the median one and the least: examples by a rule, not by taste.
 
-    Of an even number the lower of the two middle ones is the median; of one gain there is but one place.
+    Of an even number the lower of the two middle ones is the median; of one or two gains there are no more places.
     """
     order = np.argsort(np.asarray(gains), kind="stable")
-    return list(dict.fromkeys([int(order[-1]), int(order[(len(order) - 1) // 2])]))
+    return list(dict.fromkeys([int(order[-1]), int(order[(len(order) - 1) // 2]), int(order[0])]))
 
 
 def particle_f1(prediction: Any, truth: Any) -> float:

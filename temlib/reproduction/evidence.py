@@ -33,6 +33,7 @@ __all__ = [
     "gains",
     "label_errors",
     "labels_needed",
+    "radial_power",
     "seeds",
     "size_bias",
     "trust",
@@ -298,7 +299,7 @@ def compare_sets(sets: dict[str, Sequence[Signal2D]]) -> Figure:
             show_micrograph(axes[row, column], images[row], kind if row == 0 else "")
         grey = [normalise(image) for image in images]
         shares = [np.histogram(ndimage.gaussian_filter(g, 1), levels, density=True)[0] for g in grey]
-        frequency, powers = _frequencies(), [_radial_power(g) for g in grey]
+        frequency, powers = _frequencies(), [radial_power(g) for g in grey]
         for ax, x, curves in ((axes[0, -1], levels[:-1] + 0.025, shares), (axes[1, -1], frequency, powers)):
             ax.plot(x, np.transpose(curves), color=COLOURS[kind], linewidth=0.4, alpha=0.25)
             ax.plot(x, np.median(curves, axis=0), color=COLOURS[kind], linewidth=1.8, label=kind)
@@ -369,13 +370,13 @@ def _name_panels(figure: Figure, titles: Sequence[str], x: str, y: str, ncols: i
 
 
 def _frequencies() -> np.ndarray:
-    """Middles of the rings that :func:`_radial_power` averages over [1 / pixel]."""
+    """Middles of the rings that :func:`radial_power` averages over [1 / pixel]."""
     edges = np.geomspace(1 / 128, 0.5, 25)
     return np.sqrt(edges[1:] * edges[:-1])
 
 
-def _radial_power(grey: np.ndarray) -> np.ndarray:
-    """Give the mean power in 24 rings of spatial frequency."""
+def radial_power(grey: np.ndarray) -> np.ndarray:
+    """Give the mean power of normalised grey levels (height, width) in 24 rings of spatial frequency."""
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
     power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
     radius = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1]))

@@ -1,5 +1,7 @@
 """The notebooks: all of them run from end to end, their outputs repeat, and they read well."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -7,11 +9,13 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import yaml
+from PIL import Image, ImageColor
 
-from temlib import cli
+from temlib import cli, palette
 from temlib.reproduction.run_folder import FURTHER_NOTEBOOKS, NOTEBOOKS
 from tests import reference
 from tests.conftest import ROOT
@@ -175,6 +179,26 @@ def test_notebooks_are_committed_executed_and_clean(name):
     ]
     text = json.dumps([{k: v for k, v in o.get("data", {}).items() if k != "image/png"} or o for o in outputs])
     assert not re.search(r"/home/|/root/|/tmp/|/work/|[A-Z]:\\\\Users", text)
+
+
+def test_shrunk_pictures_keep_the_palette_and_look_the_same(tmp_path):
+    colours = [ImageColor.getrgb(colour) for colour in palette.COLOURS.values()]
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 1), np.uint8)
+    levels = np.repeat(noise, 3, axis=-1)
+    for row, colour in enumerate(colours):
+        levels[row] = colour
+    made = io.BytesIO()
+    Image.fromarray(levels).save(made, "png")
+    data = {"image/png": base64.b64encode(made.getvalue()).decode()}
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data)])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    subprocess.run([sys.executable, ROOT / ".ci" / "shrink-pictures", tmp_path / "a.ipynb"], check=True)
+    (cell,) = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells
+    shrunk = Image.open(io.BytesIO(base64.b64decode(cell.outputs[0].data["image/png"])))
+    assert shrunk.mode == "P"
+    shrunk = np.asarray(shrunk.convert("RGB")).astype(int)
+    assert (shrunk[: len(colours)] == levels[: len(colours)]).all()
+    assert np.abs(shrunk - levels).max() <= 4
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -131,9 +131,9 @@ def test_settings_of_another_type_or_out_of_range_are_refused(change, reason, tm
 
 def test_what_temlib_does_not_keep_is_not_taken(tmp_path):
     extra = {"_network": "x", "runtime": "onnx", "model": None}
-    segmenter = temlib.load_segmenter(saved(tmp_path / "a.keras", **{"temlib.json": SETTINGS | extra}))
+    segmenter = temlib.load_segmenter(saved(tmp_path / "a.keras", **{"temlib.json": SETTINGS | extra}), "keras")
     assert segmenter.runtime == "keras"
-    assert segmenter._network is None
+    assert segmenter._network.network is None
 
 
 def test_weights_of_a_network_too_wide_are_refused(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import temlib
 from temlib.errors import TemlibError
 from temlib.network import tiling, unet
 
@@ -108,6 +109,29 @@ def test_openvino_says_what_keras_says(networks):
     image = image_of((200, 330))
     first, second = (tiling.predict(network_of(networks, r), image) for r in tiling.RUNTIMES)
     np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:.*expect an IoU")
+def test_a_segmenter_takes_openvino_where_it_is_installed_and_says_the_same(monkeypatch):
+    pytest.importorskip("openvino")
+    image = image_of((160, 200))
+    segmenter, plain = temlib.load_segmenter(), temlib.load_segmenter(runtime="keras")
+    assert (segmenter.runtime, plain.runtime) == ("openvino", "keras")
+    np.testing.assert_allclose(segmenter.maps(image, 1.0), plain.maps(image, 1.0), atol=1e-4)
+    assert np.mean(segmenter(image) != plain(image)) < 1e-4
+    monkeypatch.setattr(tiling, "find_spec", lambda name: None)
+    assert temlib.load_segmenter().runtime == "keras"
+
+
+@pytest.mark.filterwarnings("ignore:.*expect an IoU")
+def test_a_network_is_started_once_whatever_is_told(monkeypatch):
+    segmenter, started = temlib.load_segmenter(runtime="keras"), []
+    start = tiling.start
+    monkeypatch.setattr(tiling, "start", lambda *given: started.append(1) or start(*given))
+    for told in ({}, {"marks": "keep"}, {"diameter_px": 12}):
+        segmenter(image_of((64, 64)), 1.0, **told)
+    segmenter.particles(image_of((64, 64)), 1.0)
+    assert len(started) == 1
 
 
 def test_unknown_and_missing_runtimes(model, monkeypatch):

@@ -64,7 +64,7 @@ def test_gain_and_offset_do_not_matter(trained, dark_discs):
 
 def test_save_and_load_give_the_same_predictions(trained, dark_discs, tmp_path):
     path = trained.save(tmp_path / "model.keras")
-    loaded = temlib.load_segmenter(path)
+    loaded = temlib.load_segmenter(path, "keras")
     np.testing.assert_array_equal(loaded.probability(dark_discs[0][3].data), trained.probability(dark_discs[0][3].data))
     for name in ("levels", "particle_size", "pixel_size_nm", "threshold", "history"):
         assert getattr(loaded, name) == getattr(trained, name)
@@ -214,7 +214,7 @@ def test_scales_say_at_which_size_the_network_sees(trained, dark_discs):
     image = dark_discs[0][3]
     seen = []
     spying = temlib.Segmenter(trained.model, 24, pixel_size_nm=1.0)
-    spying._network = lambda x: seen.append(x.shape[1:3]) or np.zeros((1, x.shape[1] // 2, x.shape[2] // 2, 2))
+    spying._network.network = lambda x: seen.append(x.shape[1:3]) or np.zeros((1, x.shape[1] // 2, x.shape[2] // 2, 2))
     for scale in (1, 0.5, [0.5, 1, 2], "auto", "calibrated"):
         assert spying(image, scale=scale).data.shape == (100, 100)
     assert seen == [(128, 128), (64, 64), (64, 64), (128, 128), (224, 224), (160, 160), (64, 64)]

@@ -21,7 +21,7 @@ from temlib.network.augmentation import views as views_of
 from temlib.network.backend import start_keras
 from temlib.network.checkpoint import Checkpoint
 from temlib.network.feature_cache import cached_features
-from temlib.network.tiling import STRIDE
+from temlib.network.tiling import STRIDE, Started
 from temlib.particles.scores import iou
 from temlib.progress import progress_bar
 
@@ -110,7 +110,7 @@ def adapt(
     with cached_features(encoder, windows, views * len(images), None, progress) as features:
         teach(team, features, np.stack(truth), course, adapted, progress=progress)
     before, after = (scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
-    return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=None)
+    return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=Started())
 
 
 def _factor(segmenter: Any, image: Any, mask: Any) -> float:
@@ -211,7 +211,7 @@ def copy_of(segmenter: Any) -> Any:
     """Give a segmenter whose network can learn without changing the given one's."""
     model = start_keras().models.clone_model(segmenter.model)
     model.set_weights(segmenter.model.get_weights())
-    return replace(segmenter, model=model, runtime="keras", _network=None, history=list(segmenter.history))
+    return replace(segmenter, model=model, runtime="keras", _network=Started(), history=list(segmenter.history))
 
 
 def windows_of(

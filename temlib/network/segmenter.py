@@ -92,7 +92,7 @@ class Segmenter:
     scorer: Scorer | None = None
     min_confidence: float | None = None
     sought: Sought = field(default_factory=Sought)
-    _network: tiling.Network | None = field(default=None, repr=False, compare=False)
+    _network: tiling.Started = field(default_factory=tiling.Started, repr=False, compare=False)
 
     def maps(self, image: Any, scale: Scale = "auto", tile: int = TILE) -> np.ndarray:
         """Give all that the network says of each pixel.
@@ -163,11 +163,10 @@ class Segmenter:
         self, grey: np.ndarray, scales: Sequence[float], tile: int
     ) -> Iterator[tuple[float, tuple[int, int], np.ndarray]]:
         """Yield each scale, the pictures' size, and what the network says of all frames at half that size."""
-        if self._network is None:
-            self._network = tiling.start(self.model, self.runtime)
+        network = self._network.network = self._network.network or tiling.start(self.model, self.runtime)
         for scale in scales:
             size = scaled(grey.shape[1:], scale)
-            yield scale, size, tiling.predict(self._network, np.stack([resize(each, size) for each in grey]), tile)
+            yield scale, size, tiling.predict(network, np.stack([resize(each, size) for each in grey]), tile)
 
     def _levels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[list[Level]]:
         """Give what is said of each frame at each scale, in the contrast that is looked for."""
@@ -448,7 +447,7 @@ class Segmenter:
     def with_runtime(self, runtime: str) -> Segmenter:
         """Give the same segmenter on another runtime; see :func:`temlib.network.tiling.start`."""
         taken, network = tiling.start_any(self.model, runtime)
-        return replace(self, runtime=taken, _network=network)
+        return replace(self, runtime=taken, _network=tiling.Started(network))
 
     def with_confidence(self, least: float | None) -> Segmenter:
         """Give the same segmenter with another :attr:`min_confidence`; the same where None is given.
@@ -512,7 +511,7 @@ class Segmenter:
         return write_atomically(path, write)
 
 
-def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "keras") -> Segmenter:
+def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "auto") -> Segmenter:
     """Load a segmenter that :meth:`Segmenter.save` wrote; no code from the file is run.
 
     Parameters
@@ -521,7 +520,7 @@ def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "keras") ->
         A ``.keras`` file; or one of the two networks that temlib brings along: ``"synthetic"`` learned from
         synthetic micrographs alone, ``"labelled"`` (the default) went on from there, taught by real labels.
     runtime : "keras", "openvino" or "auto"
-        What shall do the sums, see :func:`temlib.network.tiling.start`.
+        What shall do the sums, see :func:`temlib.network.tiling.start`: OpenVINO where it is installed, else Keras.
 
     Raises
     ------

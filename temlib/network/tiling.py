@@ -21,7 +21,7 @@ from temlib.network.backend import compiled, frozen, start_keras
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["MARGIN", "RUNTIMES", "STRIDE", "TILE", "Network", "predict", "start", "start_any"]
+__all__ = ["MARGIN", "RUNTIMES", "STRIDE", "TILE", "Network", "Started", "predict", "start", "start_any"]
 
 STRIDE = 32
 """Reduction at the deepest level: heights and widths inside the network are multiples of it."""
@@ -39,6 +39,13 @@ Network = Callable[[np.ndarray], np.ndarray]
 """From float32 (n, height, width, 1), multiples of ``STRIDE``, to float32 (n, height / 2, width / 2, outputs)."""
 
 _BATCH = 2**18  # pixels: smaller pictures go through the network together, which saves the cost of a call
+
+
+class Started:
+    """A network that is started when it is first needed, once for all segmenters that share it."""
+
+    def __init__(self, network: Network | None = None) -> None:
+        self.network = network
 
 
 def start(model: keras.Model, runtime: str = "keras", threads: int | None = None) -> Network:

@@ -36,6 +36,7 @@ from temlib.network.learning import (
     windows_of,
 )
 from temlib.network.segmenter import Segmenter, carried_scorer
+from temlib.network.tiling import Started
 from temlib.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def fine_tune(
                 bar.update()
     model.set_weights(best_weights)
     model.trainable = False
-    return replace(tuned, runtime=segmenter.runtime, _network=None)
+    return replace(tuned, runtime=segmenter.runtime, _network=Started())
 
 
 _fine_tune = fine_tune  # train_segmenter has an argument of this name

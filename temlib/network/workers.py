@@ -39,7 +39,7 @@ class Parcel:
     _loaded: ClassVar[dict[str, Any]] = {}
     _lock: ClassVar[Lock] = Lock()
 
-    def __init__(self, segmenter: Any, load: Callable[[Path], Any]) -> None:
+    def __init__(self, segmenter: Any, load: Callable[[Path, str], Any]) -> None:
         self.key = fingerprint(segmenter)
         self.name = f"segmenter-{self.key}"
         self._segmenter = segmenter
@@ -64,9 +64,9 @@ class Parcel:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "segmenter.keras"
             path.write_bytes(self._file)
-            segmenter = self._read(path)
+            segmenter = self._read(path, "keras")
         network = tiling.start(segmenter.model, self._runtime, threads)
-        return replace(segmenter, runtime=self._runtime, sought=self._sought, _network=network)
+        return replace(segmenter, runtime=self._runtime, sought=self._sought, _network=tiling.Started(network))
 
     def __getstate__(self) -> dict[str, Any]:
         if not self._file and self._segmenter is not None:

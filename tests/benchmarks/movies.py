@@ -98,7 +98,7 @@ def measure(folder: str, runtime: str, workers: int) -> dict[str, float]:
 def in_this_process(movie: Path, out: Path, segmenter: object) -> dict[str, float]:
     """Count the processor time of the network's calls within that of the whole."""
     segmenter.maps(np.random.default_rng(0).normal(size=(EDGE, EDGE)))  # starts the network
-    network, inside = segmenter._network, [0.0, 0.0]
+    network, inside = segmenter._network.network, [0.0, 0.0]
 
     def counted(images: np.ndarray) -> np.ndarray:
         before = time.process_time(), time.perf_counter()
@@ -107,7 +107,7 @@ def in_this_process(movie: Path, out: Path, segmenter: object) -> dict[str, floa
         inside[1] += time.perf_counter() - before[1]
         return result
 
-    segmenter._network = counted
+    segmenter._network.network = counted
     start = time.process_time(), time.perf_counter()
     segment_movie(movie, out, segmenter, progress=False)
     processor, seconds = time.process_time() - start[0], time.perf_counter() - start[1]

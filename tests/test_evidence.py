@@ -68,12 +68,18 @@ def test_known_populations_are_told_as_measured():
     evidence = (ROOT / "docs" / "evidence.md").read_text()
     table = pd.read_csv(MEASURED / "populations.csv")
     assert len(table)
-    assert set(table["condition"]) <= set(populations.CONDITIONS)
+    assert set(table["condition"]) == set(populations.CONDITIONS)
     for line in populations.lines(table):
         assert line in evidence
     recall = pd.read_csv(MEASURED / "populations_recall.csv").set_index(["condition", "way", "from_px"])["recall"]
     proposals, average = (100 * recall["sigma 0.6", way, 12] for way in ("proposals", "average of scales"))
-    assert f"proposals find {proposals:.0f} %, the average found {average:.0f} %" in evidence
+    said = " ".join(evidence.split())
+    assert f"proposals find {proposals:.0f} %, the average found {average:.0f} %" in said
+    ours = table.query("way == 'proposals'").set_index("condition")
+    shapes = ours.loc["all shapes"]
+    assert f"F1 {shapes['f1']:.2f}, {shapes['count_percent']:+.0f} % particles" in said
+    held = (ours["median held"] * ours["intervals"]).sum()
+    assert f"All in all {held:.0f} of {ours['intervals'].sum():.0f} intervals hold" in said
 
 
 def test_intervals_hold_the_truth_as_often_as_it_is_told():

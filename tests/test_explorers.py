@@ -188,3 +188,12 @@ def test_tracks_of_a_csv_file_are_drawn_on_an_array_as_on_the_signal(tmp_path, m
     assert len(signal) == number
     for one, other in zip(signal, array, strict=True):
         np.testing.assert_allclose(one, other)
+
+
+@pytest.mark.parametrize("number", [0, 1, 6])
+def test_the_square_lies_in_the_micrograph_and_holds_an_edge_of_a_particle(number):
+    made = simulate(Scene(size_px=128, n_particles=number, diameter_nm=15, clustering=0), 3)
+    top, left = pictures._edge_of_a_particle(made)
+    square = made.mask.data[top : top + 32, left : left + 32]
+    assert square.shape == (32, 32)
+    assert (0 < square.mean() < 1) == (number > 0)

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from temlib.drawing import show_micrograph
 from temlib.files.grey_levels import normalise
@@ -23,7 +24,7 @@ from temlib.palette import COLOURS
 from temlib.particles.frame_correction import PIXEL_COLUMNS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
-from temlib.synthetic import Scene, simulate
+from temlib.synthetic import Scene, SyntheticMicrograph, simulate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,7 @@ def scene(start: Scene, seed: int, **changes: Any) -> Figure:
 
 
 def dose_and_defocus(start: Scene, seed: int, dose: float, defocus_nm: float) -> Figure:
-    """Draw a scene at a dose and a defocus, and beside it its middle, four times larger.
+    """Draw a scene at a dose and a defocus, and beside it a particle's edge, four times larger.
 
     Parameters
     ----------
@@ -90,13 +91,27 @@ def dose_and_defocus(start: Scene, seed: int, dose: float, defocus_nm: float) ->
     figure, (left, right) = _panels(2)
     per_pixel = dose * start.pixel_size_nm**2
     show_micrograph(left, made.image, f"{dose:.0f} electrons/nm², {per_pixel:.3g} per pixel")
-    edge = start.size_px
-    middle = slice(edge * 3 // 8, edge * 5 // 8)
-    grey = normalise(made.image)[middle, middle]
+    top, first = _edge_of_a_particle(made)
+    wide = start.size_px // 4
+    grey = normalise(made.image)[top : top + wide, first : first + wide]
+    left.add_patch(Rectangle((first, top), wide, wide, fill=False, color=COLOURS["left out"]))
     right.imshow(grey, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    right.set_title(f"its middle; defocus {defocus_nm:.0f} nm", fontsize=_FONT)
+    right.set_title(f"its square; defocus {defocus_nm:.0f} nm", fontsize=_FONT)
     right.set_axis_off()
     return figure
+
+
+def _edge_of_a_particle(made: SyntheticMicrograph) -> tuple[int, int]:
+    """Give top and left [px] of a square, a quarter of the micrograph wide, on the most central particle's edge."""
+    edge = made.scene.size_px
+    middle = np.full(2, edge / 2)
+    if len(made.particles):
+        places = made.particles[["y_nm", "x_nm"]].to_numpy() / made.scene.pixel_size_nm
+        central = np.argmin(np.hypot(*(places - middle).T))
+        radius = made.particles["diameter_nm"].iloc[central] / 2 / made.scene.pixel_size_nm
+        middle = places[central] + [0, radius]
+    top, left = np.clip(np.round(middle - edge / 8), 0, edge - edge // 4).astype(int)
+    return int(top), int(left)
 
 
 def threshold(image: Any, maps: np.ndarray, threshold: float, depth: float) -> Figure:

@@ -166,13 +166,13 @@ function render({ model, el }) {
     }
     await takeLabels();
     if (now !== state()) return; // overtaken: another one follows
+    if (waiting && line.upToDate()) sendFilter(); // Python answers while this one is drawn
     hovered = cursor ? numberAt(cursor) : 0;
     mixInks();
     showState(now);
     draw();
     drawOutlines();
     stage.dataset.answered = now.answered[1];
-    if (waiting && line.upToDate()) sendFilter();
   }
 
   async function takeLabels() {

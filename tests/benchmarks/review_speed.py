@@ -40,7 +40,10 @@ CLOCK = """
   const [stage, over] = [root.querySelector(".stage"), root.querySelector("canvas.over")];
   let [start, end] = [0, 0];
   for (const kind of ["pointerup", "keydown", "input"])
-    root.addEventListener(kind, (event) => ([start, end] = [event.timeStamp, 0]), true);
+    root.addEventListener(kind, (event) => {
+      if (kind === "pointerup" && event.target.type === "range") return; // nothing follows a slider let go
+      [start, end] = [event.timeStamp, 0];
+    }, true);
   new MutationObserver(() => {
     over.getContext("2d").getImageData(0, 0, 1, 1); // until what was drawn is there
     requestAnimationFrame(() => setTimeout(() => (end = performance.now())));

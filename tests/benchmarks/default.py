@@ -7,7 +7,7 @@ decoders) and the same with one decoder are trained with three seeds a fold; eve
 the latter, on two of the folds, to fit the hours (of some only the first has been run). Particles
 are told apart by the mean of the network's second output and the distance transform of its mask, and,
 to compare, by one of the two alone; the committed rows of variations are from before particles were told apart as now,
-and have no F1.
+and have no F1. Rows without seconds were run while the machine did other things.
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; a minute a row on two cores. Writes
 temlib/data/measured/default.csv, one row for each setting, fold and seed; what is there already is

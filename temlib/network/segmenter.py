@@ -255,8 +255,8 @@ class Segmenter:
         marks : "leave out" or "keep"
             Data bars, scale bars and letters that are burnt in are no particles (as by default), or may be
             (:func:`temlib.files.scale_bars.marks.find_marks`). To read letters, where the extra ``temlib[scalebar]``
-            is installed, takes a second or two of a picture of 8 bits. In a stack the marks of its first frame are
-            those of all.
+            is installed, takes a second of a picture of 8 bits and 512 px, ten of one of 4096 px. In a stack the marks
+            of its first frame are those of all.
 
         Raises
         ------

@@ -140,6 +140,14 @@ def test_killed_at_any_point_it_ends_with_the_same_result(movie, segmenter, whol
         assert sorted(path.name for path in out.parent.iterdir()) == ["mask.csv", "mask.zspy"]
 
 
+def test_what_is_far_in_size_from_what_is_told_is_in_no_mask(movie, segmenter, tmp_path):
+    told = {"scale": 1.0, "diameter_px": 9.0}
+    temlib.segment_movie(movie, tmp_path / "mask.zspy", segmenter, progress=False, **told)
+    expected = segmenter(temlib.load_micrograph(movie), **told).data
+    np.testing.assert_array_equal(temlib.load_micrograph(tmp_path / "mask.zspy", lazy=False).data, expected)
+    assert (expected != segmenter(temlib.load_micrograph(movie), 1.0).data).any()
+
+
 def test_what_is_done_is_not_done_again(movie, segmenter, whole, tmp_path, monkeypatch):
     out, segmented = tmp_path / "mask.zspy", []
     of_frames = Segmenter.of_frames

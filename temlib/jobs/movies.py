@@ -260,13 +260,11 @@ class _Job:
         expected: list[float | None] = [None] * len(frames)
         if good:
             marks = None if what == "probability" else _marks_in(self.movie, self.sought)
-            seen = "probability" if what == "mask" else what
-            given, _ = segmenter.of_frames(frames[good], seen, self.scales, marks=marks)
-            result[good] = given > segmenter.threshold if what == "mask" else given
-            if what == "mask" and marks is not None:
-                result[:, marks] = False
-            for number, frame in zip(good, given, strict=True):
-                expected[number] = None if what == "particles" else segmenter.expected_iou(frame)
+            result[good], said = segmenter.of_frames(
+                frames[good], what, self.scales, judge=lambda maps: segmenter.expected_iou(maps[..., 0]), marks=marks
+            )
+            for number, iou in zip(good, said, strict=True):
+                expected[number] = iou
         return result, expected
 
     def finish(self, before: set[int]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -327,11 +327,13 @@ class Segmenter:
         scales, told = self.scales_for(image, scale), self.on(image)
         if stacks.is_lazy(image):
             parcel, settings = told.parcel(), {"what": what, "scales": scales, "tile": tile}
-            settings["marks"] = None if what == "probability" else stacks.later(told.sought.marks_in, image)
+            if what != "probability" and told.sought.marks != "keep":
+                settings["marks"] = stacks.later(told.sought.marks_in, image)
             return stacks.map_chunks(image, of_chunk, RESULTS[what], what, parcel, parcel.name, **settings)
         frames = stacks.frames_of(image)
         marks = None if what == "probability" else told.sought.marks_in(frames[0])
-        result, reasons = told.of_frames(frames, what, scales, tile, doubting=what == "mask", marks=marks)
+        judge = told.warning if what == "mask" else None
+        result, reasons = told.of_frames(frames, what, scales, tile, judge, marks)
         self._warn(image, reasons)
         return stacks.like(image, result.reshape(np.shape(getattr(image, "data", image))), what)
 
@@ -345,10 +347,10 @@ class Segmenter:
         what: str,
         scales: Sequence[float],
         tile: int = TILE,
-        doubting: bool = False,
+        judge: Callable[[np.ndarray], Any] | None = None,
         marks: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, list[str | None]]:
-        """Give the result of each of some frames of one size, and where asked why not to trust it (:meth:`warning`).
+    ) -> tuple[np.ndarray, list[Any]]:
+        """Give the result of each of some frames of one size, and what is to be said of it.
 
         No more than a tile's worth of frames is looked at together: the memory beyond frames and
         results is that of a tile, or of a frame where that is larger.
@@ -363,27 +365,27 @@ class Segmenter:
             From :meth:`scales_for`.
         tile : int
             See :meth:`maps`.
-        doubting : bool
-            Look for reasons.
+        judge : callable, optional
+            Says something of the maps of a frame, as :meth:`warning` does; nothing is said of particles.
         marks : bool array of shape (height, width), optional
             What is burnt into the frames; no mask and no particles there.
         """
         result = np.empty(frames.shape, RESULTS[what])
-        reasons: list[str | None] = []
+        said: list[Any] = []
         together = max(1, tile**2 // (frames.shape[1] * frames.shape[2]))
         for first in range(0, len(frames), together):
             some = slice(first, first + together)
             if what == "particles":
                 result[some] = self._labels(frames[some], scales, tile, marks)
-                reasons += [None] * len(result[some])
+                said += [None] * len(result[some])
                 continue
-            number = 2 if doubting or self.sought else 1
+            number = 2 if judge or self.sought else 1
             for i, maps in enumerate(self._maps(frames[some], scales, tile, number), start=first):
                 result[i] = self._mask(maps) if what == "mask" else maps[..., 0]
-                reasons.append(self.warning(maps) if doubting else None)
+                said.append(judge(maps) if judge else None)
         if what == "mask" and marks is not None:
             result[:, marks] = False
-        return result, reasons
+        return result, said
 
     def _mask(self, maps: np.ndarray) -> np.ndarray:
         """Give the mask; where a size is told, of the particles that have it."""

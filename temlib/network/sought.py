@@ -92,7 +92,8 @@ class Sought:
         marks: Marks | None = None,
     ) -> Sought:
         """Give the same with what is given in place of what was told before."""
-        changed = replace(self, contrast=contrast or self.contrast, marks=marks or self.marks)
+        changed = self if contrast is None else replace(self, contrast=contrast)
+        changed = changed if marks is None else replace(changed, marks=marks)
         if diameter_nm is None and diameter_px is None:
             return changed
         return replace(changed, diameter_nm=diameter_nm, diameter_px=diameter_px)

@@ -11,6 +11,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 import temlib
 from temlib.errors import MicrographError
@@ -283,6 +284,38 @@ def test_marks_are_found_by_shape_alone(monkeypatch):
     assert marks.data_bar(scale_bar.grey_levels(image)) == (0, 260)
     for plain in (noisy(200, 200), np.zeros((200, 200)), noisy(20, 20), np.where(labels > 0, 20.0, 200.0)):
         assert not marks.find_marks(plain).any()
+
+
+@pytest.mark.parametrize("paper", [0, 255])
+def test_the_paper_behind_a_bar_and_its_letters_is_a_mark(monkeypatch, paper):
+    monkeypatch.setattr(marks, "can_read", lambda: False)
+    image, ink = noisy(300, 400), 255 - paper
+    image[190:250, 220:390] = paper
+    image[235:243, 240:360] = ink
+    for left in (250, 270, 290, 310):  # letters
+        image[205:225, left : left + 9] = ink
+    paper_of = np.zeros(image.shape, bool)
+    paper_of[190:250, 220:390] = True
+    found = marks.find_marks(image)
+    assert found[paper_of].all()
+    assert not found[~maximum_filter(paper_of, 7)].any()
+
+    y, x = np.mgrid[:300, :400]
+    disc = np.hypot(y - 200, x - 215) < 10  # cut by the paper, and of its tone
+    image[disc & ~paper_of] = paper
+    beside = marks.find_marks(image)
+    assert beside[paper_of].all()
+    assert not beside[disc & ~maximum_filter(paper_of, 7)].any()
+    assert measure_particles(marks.without_marks(disc.astype(int), beside), marks=beside)["touches_edge"].all()
+
+
+def test_an_overexposed_ground_behind_a_bar_is_no_paper(monkeypatch):
+    monkeypatch.setattr(marks, "can_read", lambda: False)
+    image, labels = marked()
+    image = image[:260]
+    image[(labels[:260] == 0) & (image > 90)] = 255
+    image[235:243, 90:190] = 0
+    assert marks.find_marks(image).mean() < 0.02
 
 
 def test_a_particle_under_a_mark_is_cut_and_one_that_it_hides_is_none(monkeypatch):

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from temlib.files.scale_bars.bars import Bar, find_bars
 from temlib.files.scale_bars.scale_bar import grey_levels, legible, look_for_scale_bar
-from temlib.files.scale_bars.scale_labels import can_read, read_texts
+from temlib.files.scale_bars.scale_labels import Box, can_read, read_texts
 
 __all__ = ["data_bar", "find_marks", "without_marks"]
 
@@ -20,10 +20,13 @@ _FLAT = 6.0  # of 255: a drawn tone is even, and the picture's darkest or bright
 _TEXT = 0.9  # score of a text
 _TALLEST = 0.2  # of the picture, for a line of text
 _MARGIN = 2  # px around a mark
+_PLAIN = 0.9  # share of a line of pixels that has the paper's tone, on it
+_BEYOND = 0.4  # and at most, beside it
+_SHEET = 0.15  # of the picture, that the paper behind a mark takes at most
 
 
 def find_marks(image: Any, read: bool = True) -> np.ndarray:
-    """Find what is burnt into a picture: data bars, scale bars, letters.
+    """Find what is burnt into a picture: data bars, scale bars, letters, and the white or black paper behind them.
 
     Letters are read where the extra ``temlib[scalebar]`` is installed, in pictures of 8 bits, as programs export
     them, and in others that have a bar; what a detector counted bears none. Elsewhere those beside a scale bar, of
@@ -47,11 +50,16 @@ def find_marks(image: Any, read: bool = True) -> np.ndarray:
     first, last = data_bar(grey)
     marks[:first], marks[last:] = True, True
     bars = [bar for bar in find_bars(grey) if _is_drawn(bar, grey)]
-    for bar in bars:
-        _mark(marks, (bar.x0, bar.y0, bar.x1, bar.y1))
-        marks |= _letters(grey, bar)
-    if read and (marks.any() or _has_8_bits(image)) and can_read():
-        _mark_what_is_read(marks, grey)
+    boxes: list[Box] = [(bar.x0, bar.y0, bar.x1, bar.y1) for bar in bars]
+    boxes += [box for bar in bars for box in _letters(grey, bar)]
+    if read and (boxes or marks.any() or _has_8_bits(image)) and can_read():
+        boxes += _read(grey)
+    for box in boxes:
+        _mark(marks, box)
+    papers = [_paper(grey, box, marks) for box in boxes]
+    for paper in papers:
+        if paper:
+            _mark(marks, paper)
     return marks
 
 
@@ -59,16 +67,15 @@ def _has_8_bits(image: Any) -> bool:
     return np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image)).dtype.itemsize == 1
 
 
-def _mark_what_is_read(marks: np.ndarray, grey: np.ndarray) -> None:
-    """Mark lines of text and the scale bar, of whatever tone."""
+def _read(grey: np.ndarray) -> list[Box]:
+    """Give the boxes of lines of text and of the scale bar, of whatever tone."""
     found, _ = look_for_scale_bar(grey)
     boxes = [found.bar] if found else []
     for text in read_texts(legible(grey)):
         high = text.box[3] - text.box[1]
         if text.score > _TEXT and high < _TALLEST * len(grey) and any(sign.isalnum() for sign in text.says):
             boxes.append(text.box)
-    for box in boxes:
-        _mark(marks, box)
+    return boxes
 
 
 def data_bar(grey: np.ndarray) -> tuple[int, int]:
@@ -136,20 +143,20 @@ def _is_drawn(bar: Bar, grey: np.ndarray) -> bool:
     return bool(np.abs(inner - tone).mean() < _FLAT and min(tone, 255 - tone) < 3 * _FLAT)
 
 
-def _letters(grey: np.ndarray, bar: Bar) -> np.ndarray:
+def _letters(grey: np.ndarray, bar: Bar) -> list[Box]:
     """Find letters beside a bar by its tone: small shapes, none of which is much longer than it is high."""
     reach = int(max(0.5 * bar.length, 40))
     rows = slice(max(int(bar.y0) - reach, 0), int(bar.y1) + reach)
     columns = slice(max(int(bar.x0) - reach, 0), int(bar.x1) + reach)
     window = grey[rows, columns]
     numbered, _ = ndimage.label(255 - window < 40 if bar.contrast > 0 else window < 40, np.ones((3, 3)))
-    found = np.zeros(grey.shape, bool)
+    found: list[Box] = []
     boxes = [box for box in ndimage.find_objects(numbered) if _is_letter(box, reach)]
     sizes = [box[0].stop - box[0].start for box in boxes]
     for box, size in zip(boxes, sizes, strict=True):
         if sum(_are_neighbours(box, other, size) for other in boxes) >= 3:  # itself and two more
             top, left = rows.start + box[0].start, columns.start + box[1].start
-            _mark(found, (left, top, left + box[1].stop - box[1].start, top + size))
+            found.append((left, top, left + box[1].stop - box[1].start, top + size))
     return found
 
 
@@ -165,7 +172,40 @@ def _is_letter(box: tuple[slice, slice], reach: int) -> bool:
     return 5 <= height <= 0.8 * reach and 1 <= width <= 1.6 * height
 
 
-def _mark(marks: np.ndarray, box: tuple[float, float, float, float]) -> None:
+def _paper(grey: np.ndarray, box: Box, marks: np.ndarray) -> Box | None:
+    """Find the paper behind a mark: a rectangle of one tone, white or black, beside which others begin.
+
+    It grows from the mark's box as long as the next line of pixels has its tone, or is marked.
+    """
+    height, width = grey.shape
+    x0, y0, x1, y1 = _pixels(box, _MARGIN)
+    x1, y1 = min(x1, width), min(y1, height)
+    around = (slice(max(y0 - 1, 0), y1 + 1), slice(max(x0 - 1, 0), x1 + 1))
+    ring = grey[around][~marks[around]]
+    tone = float(np.median(ring)) if ring.size else 128.0
+    if min(tone, 255 - tone) > 3 * _FLAT:
+        return None
+    plain = (np.abs(grey - tone) < _FLAT) | marks
+    beside, grows = [0.0], True
+    while grows and (x1 - x0) * (y1 - y0) <= _SHEET * grey.size:
+        beside = [
+            plain[y0:y1, x0 - 1].mean() if x0 > 0 else 0.0,
+            plain[y0:y1, x1].mean() if x1 < width else 0.0,
+            plain[y0 - 1, x0:x1].mean() if y0 > 0 else 0.0,
+            plain[y1, x0:x1].mean() if y1 < height else 0.0,
+        ]
+        left, right, above, below = (share > _PLAIN for share in beside)
+        x0, x1, y0, y1 = x0 - left, x1 + right, y0 - above, y1 + below
+        grows = left or right or above or below
+    return None if grows or max(beside) > _BEYOND else (x0, y0, x1, y1)
+
+
+def _mark(marks: np.ndarray, box: Box) -> None:
+    x0, y0, x1, y1 = _pixels(box, _MARGIN)
+    marks[y0:y1, x0:x1] = True
+
+
+def _pixels(box: Box, margin: int) -> tuple[int, int, int, int]:
     x0, y0, x1, y1 = box
-    rows = slice(max(int(y0) - _MARGIN, 0), int(np.ceil(y1)) + _MARGIN)
-    marks[rows, max(int(x0) - _MARGIN, 0) : int(np.ceil(x1)) + _MARGIN] = True
+    left, top = max(int(x0) - margin, 0), max(int(y0) - margin, 0)
+    return left, top, int(np.ceil(x1)) + margin, int(np.ceil(y1)) + margin

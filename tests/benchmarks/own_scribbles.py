@@ -11,6 +11,7 @@ row for each test micrograph, classifier and seed.
     python -m tests.benchmarks.own_scribbles
 """
 
+import numpy as np
 import pandas as pd
 
 from temlib import datasets
@@ -23,19 +24,29 @@ SEEDS = (2023, 1, 2)
 TABLE = MEASURED / "own_scribbles.csv"
 
 
-def rows_of(data: str, micrograph: datasets.Annotated, number: int, seed: int) -> list[dict]:
-    """Score what each classifier makes of one micrograph; without a stroke of each class, Otsu's mask stands."""
+def mask_of_strokes(micrograph: datasets.Annotated, number: int, seed: int, classifier: str) -> np.ndarray:
+    """Give what a classifier makes of five strokes a class on a micrograph; Otsu's mask where one class got none."""
     image = micrograph.image
     marks = annotator_scribbles(micrograph.labels, 1000 * seed + number)
-    rows = []
-    for name in CLASSIFIERS:
-        mask = otsu_mask(image).data
-        if {BACKGROUND, PARTICLE} <= set(marks.ravel().tolist()):
-            mask = PixelClassifier(seed, classifier=name).fit([image], [marks])(image).data.copy()
-        mask[marks == PARTICLE], mask[marks == BACKGROUND] = True, False
-        row = {"data": data, "seed": seed, "name": micrograph.name, "classifier": name}
-        rows.append(row | {"iou": iou(mask, micrograph.mask)})
-    return rows
+    mask = otsu_mask(image).data
+    if {BACKGROUND, PARTICLE} <= set(marks.ravel().tolist()):
+        mask = PixelClassifier(seed, classifier=classifier).fit([image], [marks])(image).data.copy()
+    mask[marks == PARTICLE], mask[marks == BACKGROUND] = True, False
+    return mask
+
+
+def rows_of(data: str, micrograph: datasets.Annotated, number: int, seed: int) -> list[dict]:
+    """Score what each classifier makes of one micrograph."""
+    return [
+        {
+            "data": data,
+            "seed": seed,
+            "name": micrograph.name,
+            "classifier": name,
+            "iou": iou(mask_of_strokes(micrograph, number, seed, name), micrograph.mask),
+        }
+        for name in CLASSIFIERS
+    ]
 
 
 def main() -> None:

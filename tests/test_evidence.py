@@ -14,6 +14,7 @@ from tests.benchmarks import (
     coverage,
     holes,
     linkers,
+    own_scorer,
     populations,
     separation,
     sizes_real,
@@ -101,6 +102,22 @@ def test_confidences_are_told_as_measured():
     off = [confidence.expected_error(some) for _, some in by_data]
     said = "differ by {:.2f} on `emps`, {:.2f} on `simulated` and {:.2f} on the population".format(*off)
     assert said in " ".join(evidence.split())
+
+
+def test_the_scorer_that_comes_along_judges_best_with_each_seed():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = own_scorer.summary(pd.read_csv(MEASURED / "own_scorer.csv"))
+    names = {
+        "carried": "that comes along",
+        "own": "own, of the same labels",
+        "own, out of fold": "own, out of fold",
+        "rule": "none: mean probability",
+    }
+    for scorer, name in names.items():
+        row = table.loc[scorer]
+        seeds = ", ".join(f"{row[seed]:.2f}" for seed in own_scorer.SEEDS)
+        assert f"| {name} | {seeds} | {row['mean']:.2f} | {row['count_error_percent']:.0f} % |" in evidence
+    assert (table.loc["carried"] > table.drop("carried"))[list(own_scorer.SEEDS)].all(axis=None)
 
 
 def test_holes_are_told_as_counted():

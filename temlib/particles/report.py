@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
-_WIDTH, _TALLEST, _PANELS, _TABLE = 8.27, 6.0, 2.9, 1.75  # of an A4 page and its parts [inch]
+_PAGE, _COLUMNS, _ROWS_OF_PAGE = (11.0, 7.0), (6.2, 4.8), (2.5, 2.4, 1.9)  # [inch]: it fits A4 and a screen
 _COUNTED, _LEFT_OUT = COLOURS["found"], COLOURS["left out"]
-_TABLE_BOX = Bbox.from_bounds(0.12, 0.14, 0.76, 0.86)
+_TABLE_BOX, _TABLE_COLUMNS = Bbox.from_bounds(0, 0.14, 1, 0.86), (0.5, 0.2, 0.3)
 _MOST_BINS = 200
 _ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
 
@@ -85,13 +85,10 @@ def report_figure(
     distribution = distribution or _distribution(table, array.shape)
     counted = _counted(table, distribution)
     signal = image if hasattr(image, "axes_manager") else micrograph(as_array(image))
-    pixel = pixel_size_of(signal) or (1.0, 1.0)
-    proportions = array.shape[0] * pixel[0] / (array.shape[1] * pixel[1])
-    heights = [min(_TALLEST, _WIDTH * proportions), _PANELS, _TABLE]
-    figure = plt.figure(figsize=(_WIDTH, sum(heights) + 0.6), dpi=_DPI)
+    figure = plt.figure(figsize=_PAGE, dpi=_DPI)
     figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.1)
-    places: list[Any] = [["micrograph", "micrograph"], ["sizes", "shapes"], ["statistics", "statistics"]]
-    axes = figure.subplot_mosaic(places, height_ratios=heights)
+    places: list[Any] = [["micrograph", name] for name in ("sizes", "shapes", "statistics")]
+    axes = figure.subplot_mosaic(places, width_ratios=_COLUMNS, height_ratios=_ROWS_OF_PAGE)
     show_micrograph(axes["micrograph"], signal, title or signal.metadata.General.title)
     _draw_outlines(axes["micrograph"], array, counted)
     _draw_sizes(axes["sizes"], counted, distribution, np.asarray(left_out, float))
@@ -395,7 +392,8 @@ def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None, 
     said = distribution.edge_rule + (f"\nReviewed: {reviewed}." if reviewed else "")
     place = {"ha": "center", "va": "top" if reviewed else "bottom", "transform": axes.transAxes}
     axes.text(0.5, 0.12 if reviewed else 0, said, fontsize=_FONT, wrap=True, **place)
-    drawn = axes.table(rows, colLabels=head, cellLoc="right", colLoc="right", bbox=_TABLE_BOX, edges="horizontal")
+    looks: dict[str, Any] = {"cellLoc": "right", "colLoc": "right", "edges": "horizontal"}
+    drawn = axes.table(rows, colLabels=head, colWidths=_TABLE_COLUMNS, bbox=_TABLE_BOX, **looks)
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(_FONT)
     for (_, column), cell in drawn.get_celld().items():

@@ -41,14 +41,14 @@ def main() -> None:
         if not done.has(seed):
             done.add(trial(seed))
             print(f"seed {seed} is done", flush=True)
-    print(summary(done.table))
+    print(summary(done.table).round(3))
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Give each scorer's mean F1 with each seed, and error of the count in the median micrograph [%]."""
     f1 = table.pivot_table(index="scorer", columns="seed", values="f1")
     count = 100 * (table["found"] / table["true"] - 1).abs().groupby(table["scorer"]).median()
-    return f1.assign(mean=f1.mean(axis=1), count_error_percent=count).round(3)
+    return f1.assign(mean=f1.mean(axis=1), count_error_percent=count)
 
 
 def trial(seed: int) -> pd.DataFrame:

@@ -546,9 +546,9 @@ def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "auto") -> 
 def carried_scorer() -> Scorer | None:
     """Give the scorer of the network that temlib brings along, which serves other networks, too.
 
-    The numbers by which it judges are none of a network's own. Of networks with ImageNet's encoder and 20 hand labels of
-    ``emps`` it judged better than a scorer that learned from these labels, in or out of fold, and than none, with each of
-    three seeds (tests/benchmarks/own_scorer.py).
+    The numbers by which it judges are none of a network's own. Of networks with ImageNet's encoder and 20 hand labels
+    of ``emps`` it judged better than a scorer that learned from these labels, in or out of fold, and than none, with
+    each of three seeds (tests/benchmarks/own_scorer.py).
     """
     with zipfile.ZipFile(BUNDLED) as archive:
         return _scorer_in(archive)

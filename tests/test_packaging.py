@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
 TRACKED = [
     ROOT / name
     for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
@@ -55,6 +56,20 @@ def test_environment_yml_lists_the_same_dependencies():
     assert python == {f"python{PROJECT['requires-python']}"}
     wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
     assert listed - python == {re.sub(r"\s", "", r) for r in wanted}
+
+
+def test_all_of_the_package_is_installed():
+    """A wheel holds every module, as the kit needs it: an installation in place would not tell."""
+    tools = SETTINGS["tool"]["setuptools"]
+    assert tools["packages"] == {"find": {"include": ["temlib*"], "namespaces": False}}
+    inside = [path.relative_to(ROOT) for path in TRACKED if path.is_relative_to(ROOT / "temlib")]
+    rooms = {path.parent for path in inside if path.suffix == ".py" and "data" not in path.parts}
+    assert not [room for room in rooms if not (ROOT / room / "__init__.py").exists()]
+    patterns = [
+        "/".join([*package.split("."), pattern]) for package, some in tools["package-data"].items() for pattern in some
+    ]
+    others = [path for path in inside if path.suffix != ".py" or "data" in path.parts]
+    assert not [path for path in others if not any(path.match(each) for each in patterns)]
 
 
 def test_constraints_pin_every_dependency_without_an_address():

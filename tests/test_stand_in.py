@@ -21,6 +21,8 @@ def test_a_folder_holds_tif_with_a_pixel_size_and_one_png_with_a_scale_bar(made,
     assert files_in([tmp_path / "mine"]) == files == stand_in.write_folder(made, tmp_path / "mine")
     assert [path.stem for path in files] == [m.name for m in made]
     assert sorted(path.suffix for path in files) == [".png", ".tif", ".tif"]
+    plain = stand_in.write_folder(made, tmp_path / "plain", png=False)
+    assert [path.name for path in plain] == [f"{m.name}.tif" for m in made]
     for path, micrograph in zip(files, made, strict=True):
         image = temlib.load_micrograph(path)
         if path.suffix == ".tif":

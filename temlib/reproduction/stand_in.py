@@ -17,7 +17,7 @@ _LENGTHS = np.outer(10.0 ** np.arange(-1, 4), [1, 2, 5]).ravel()
 """Of scale bars [nm]."""
 
 
-def write_folder(micrographs: Sequence[Any], folder: Path) -> list[Path]:
+def write_folder(micrographs: Sequence[Any], folder: Path, png: bool = True) -> list[Path]:
     """Write micrographs as files: tif, which know their pixel size, and one png, which has a scale bar burnt in.
 
     The png is the micrograph that has least under the bar. Micrographs without a pixel size all become png, as they
@@ -29,6 +29,8 @@ def write_folder(micrographs: Sequence[Any], folder: Path) -> list[Path]:
         With ``name``, ``image`` and ``labels``.
     folder : path
         What they are called there is overwritten.
+    png : bool
+        Make the png; where nothing can read its scale bar, it would be without a pixel size.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def write_folder(micrographs: Sequence[Any], folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = [i for i, m in enumerate(micrographs) if pixel_size_of(m.image)]
-    exported = min(known, key=lambda i: int(np.sum(_corner(as_array(micrographs[i].labels)) > 0)), default=None)
+    exported = min(known if png else [], key=lambda i: int(np.sum(_corner(as_array(micrographs[i].labels)) > 0)), default=None)
     return [
         save_micrograph(
             burn_in_scale_bar(m.image) if i == exported else m.image,

@@ -39,7 +39,8 @@ def write_folder(micrographs: Sequence[Any], folder: Path, png: bool = True) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = [i for i, m in enumerate(micrographs) if pixel_size_of(m.image)]
-    exported = min(known if png else [], key=lambda i: int(np.sum(_corner(as_array(micrographs[i].labels)) > 0)), default=None)
+    covered = {i: np.sum(_corner(as_array(micrographs[i].labels)) > 0) for i in known}
+    exported = min(covered, key=covered.__getitem__) if png and covered else None
     return [
         save_micrograph(
             burn_in_scale_bar(m.image) if i == exported else m.image,

@@ -129,6 +129,12 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
     )
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     segment.add_argument(
+        "--signal",
+        type=_signal,
+        metavar="N|TITLE",
+        help="number (from 0) or title of the image, or movie, to take from files that hold several",
+    )
+    segment.add_argument(
         "--no-scale-bar",
         action="store_true",
         help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
@@ -223,6 +229,11 @@ def _share(text: str) -> float:
     return in_range("it", float(text), 0, 1)
 
 
+def _signal(text: str) -> int | str:
+    """Read the number or the title of an image in a file."""
+    return int(text) if text.isdecimal() else text
+
+
 def _diameter(text: str) -> dict[str, Any]:
     """Read a size, as 4nm, 30px or 2-10nm."""
     found = re.fullmatch(r"\s*([\d.]+)(?:\s*-\s*([\d.]+))?\s*(nm|px)\s*", text)
@@ -253,7 +264,8 @@ def _segment_movie(options: argparse.Namespace) -> int:
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
+    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
+    settings["overwrite"] = options.overwrite
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     where["what"] = "particles" if options.particles else "mask"
     frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
@@ -279,7 +291,8 @@ def _segment(options: argparse.Namespace) -> int:
 
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "overwrite": options.overwrite}
+    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
+    settings["overwrite"] = options.overwrite
     settings |= {"scale_bar": not options.no_scale_bar, **_sought(options)}
     settings |= {"review": options.review, "workers": options.workers}
     done = segment_files(inputs.files, options.out, segmenter, **settings)

@@ -5,6 +5,7 @@ import traceback
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from PIL import Image
 from skimage.measure import label
 
@@ -143,6 +144,26 @@ def test_the_command_says_what_it_did_and_fails_when_a_file_does(folder, monkeyp
     said = capsys.readouterr()
     assert "0 segmented, 2 done before, 1 failed" in said.out
     assert "temlib: notes.txt: files of type '.txt' are not read" in said.err
+
+
+def test_of_a_file_with_several_images_the_command_takes_the_one_that_is_named(folder, monkeypatch, capsys):
+    """Three pages of 8 bits may be a picture in colours or a movie: the file offers both."""
+    monkeypatch.setattr("temlib.network.segmenter.load_segmenter", lambda path, runtime: Threshold())
+    frames = np.zeros((3, 100, 150), np.uint8)
+    frames[:, :, 75:] = 200
+    file, out = folder / "three.tif", folder / "out"
+    tifffile.imwrite(file, frames, photometric="rgb", planarconfig="separate")
+    assert cli.main(["segment", str(file), "--out", str(out)]) == 0
+    assert "pass signal= (--signal) for another" in capsys.readouterr().err
+    assert cli.main(["segment", str(file), "--out", str(out), "--signal", "0"]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert cli.main(["segment", str(file), "--out", str(out), "--signal", "0", "--overwrite"]) == 0
+    assert "--signal" not in capsys.readouterr().err
+    assert json.loads((out / "settings.json").read_text())["signal"] == 0
+    assert cli.main(["segment", str(file), "--out", str(out), "--signal", "1", "--overwrite"]) == 1
+    assert "three.tif: is a movie" in capsys.readouterr().err
+    assert cli.main(["segment", str(file), "--out", str(out), "--signal", "BF", "--overwrite"]) == 1
+    assert "has no signal 'BF'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "tif", "tiff"])

@@ -80,7 +80,8 @@ def test_what_is_no_micrograph_is_refused_in_one_line(formats, file, capfd):
 
 
 def test_of_several_images_one_is_taken_by_a_rule_and_any_by_name(formats):
-    with pytest.warns(UserWarning, match=r"holds 4 images; took 'HAADF', pass signal= for another of 'HAADF', 'DF2'"):
+    said = r"holds 4 images; took 'HAADF', pass signal= \(--signal\) for another of 'HAADF', 'DF2'"
+    with pytest.warns(UserWarning, match=said):
         first = temlib.load_micrograph(formats / SEVERAL)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -128,7 +129,7 @@ def test_of_an_image_and_maps_of_elements_the_image_is_the_micrograph(tmp_path, 
     }
     write_velox(tmp_path / "a.emd", images)
     with pytest.warns(
-        UserWarning, match=r"holds 3 images; took 'HAADF', pass signal= for another of 'Au', 'HAADF', 'O'"
+        UserWarning, match=r"holds 3 images; took 'HAADF', pass signal= \(--signal\) for another of 'Au', 'HAADF', 'O'"
     ):
         image = temlib.load_micrograph(tmp_path / "a.emd", lazy=lazy)
     assert np.array_equal(np.asarray(image.data), images["HAADF"][..., 0])  # its first frame

@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,15 @@ def test_chunks_hold_several_of_the_file_where_those_are_small(movie, monkeypatc
 
 class Killed(BaseException):
     """Nothing that is caught on the way."""
+
+
+def test_a_movie_is_taken_from_a_file_that_offers_a_picture_too(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (3, 40, 50), np.uint8)
+    tifffile.imwrite(tmp_path / "three.tif", frames, photometric="rgb", planarconfig="separate")
+    movie = movies.Movie.of(tmp_path / "three.tif", signal=1)
+    np.testing.assert_array_equal(movie.open().data.compute(), frames)
+    with pytest.warns(UserWarning, match="--signal"), pytest.raises(temlib.MicrographError, match="is an image"):
+        movies.Movie.of(tmp_path / "three.tif")
 
 
 def killed_at(step, monkeypatch):

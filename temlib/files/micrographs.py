@@ -242,7 +242,8 @@ def _choose(path: Path, signals: Sequence[Contents], wanted: int | str | None) -
         raise MicrographError(f"{path.name}: no micrograph in this file ({reasons}); give a file with 2-D images")
     chosen = min(images, key=_rank)
     if len(images) > 1:
-        warn(f"{path.name}: holds {len(images)} images; took {chosen.title!r}, pass signal= for another of {titles}")
+        another = f"pass signal= (--signal) for another of {titles}"
+        warn(f"{path.name}: holds {len(images)} images; took {chosen.title!r}, {another}")
     return chosen
 
 

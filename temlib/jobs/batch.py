@@ -97,6 +97,7 @@ def segment_files(
     contrast: Contrast | None = None,
     pixel_size_nm: float | None = None,
     scale_bar: bool = True,
+    signal: int | str | None = None,
     marks: Marks | None = None,
     review: Path | None = None,
     workers: int = 1,
@@ -132,6 +133,8 @@ def segment_files(
         In place of what the files say.
     scale_bar : bool
         Read burnt-in scale bars where files state no pixel size and the extra ``temlib[scalebar]`` is installed.
+    signal : int or str, optional
+        Number or title of the image to take from files that hold several; see :func:`temlib.load_micrograph`.
     review : path, optional
         A folder of decisions that were made in :class:`temlib.ParticleReviewer`. What is left of the particles of a
         micrograph that has some there is what is written; it is done again when they change.
@@ -156,9 +159,9 @@ def segment_files(
     wishes = (diameter_nm, diameter_px, contrast, marks)
     told = segmenter if all(wish is None for wish in wishes) else segmenter.looking_for(*wishes)
     out, settings = Path(out), _settings(told, scale, pixel_size_nm)
-    settings |= {} if scale_bar else {"scale_bar": False}
+    settings |= ({} if scale_bar else {"scale_bar": False}) | ({} if signal is None else {"signal": signal})
     with alone(out):
-        look = Look(told, scale, pixel_size_nm, scale_bar)
+        look = Look(told, scale, pixel_size_nm, scale_bar, signal)
         work = _Work(
             BatchFolder(out, settings, overwrite), look, {} if review is None else reviews_in(review), overwrite
         )

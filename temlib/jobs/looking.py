@@ -60,7 +60,7 @@ class Look:
     ----------
     segmenter : Segmenter, Parcel, or what has maps
         What finds particles.
-    scale, pixel_size_nm, scale_bar
+    scale, pixel_size_nm, scale_bar, signal
         See :func:`temlib.jobs.batch.segment_files`.
     """
 
@@ -68,6 +68,7 @@ class Look:
     scale: Scale
     pixel_size_nm: float | None
     scale_bar: bool
+    signal: int | str | None = None
 
     def __call__(self, file: Path) -> Seen:
         """Look at a file."""
@@ -82,9 +83,12 @@ class Look:
         """Read a micrograph; give also what was said on reading it."""
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            if load_micrograph(file, lazy=True).data.ndim != 2:  # before a movie is read, larger than memory it may be
+            if (
+                load_micrograph(file, lazy=True, signal=self.signal).data.ndim != 2
+            ):  # before a movie is read, larger than memory it may be
                 raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
-            image = load_micrograph(file, self.pixel_size_nm, scale_bar=self.scale_bar and can_read())
+            wishes: dict[str, Any] = {"scale_bar": self.scale_bar and can_read(), "signal": self.signal}
+            image = load_micrograph(file, self.pixel_size_nm, **wishes)
         image.metadata.General.title = readable(image.metadata.General.title)
         told = [" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning]
         source = image.metadata.get_item("General.pixel_size_source", "")

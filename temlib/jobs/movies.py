@@ -57,6 +57,8 @@ class Movie:
         Of the file [bytes].
     sample : str
         A sha256 of some frames: of all where the file has 16 chunks or fewer.
+    signal : int, str or None
+        What was taken of a file that holds several images.
     """
 
     path: str
@@ -67,10 +69,17 @@ class Movie:
     changed: int
     size: int
     sample: str
+    signal: int | str | None = None
 
     @classmethod
-    def of(cls, path: str | os.PathLike, pixel_size_nm: float | None = None, chunk: int | None = None) -> Movie:
-        """Look at a file, and at some of its frames. For ``chunk`` see :func:`segment_movie`.
+    def of(
+        cls,
+        path: str | os.PathLike,
+        pixel_size_nm: float | None = None,
+        chunk: int | None = None,
+        signal: int | str | None = None,
+    ) -> Movie:
+        """Look at a file, and at some of its frames. For ``chunk`` and ``signal`` see :func:`segment_movie`.
 
         Raises
         ------
@@ -80,15 +89,15 @@ class Movie:
         path = Path(path)
         if not path.exists():
             raise MicrographError(f"{path}: there is no such file; check the path")
-        signal = load_micrograph(path, pixel_size_nm, lazy=True)
-        if signal.data.ndim != 3:
+        frames_of = load_micrograph(path, pixel_size_nm, lazy=True, signal=signal)
+        if frames_of.data.ndim != 3:
             raise MicrographError(f"{path}: is an image, not a movie; give --out the name of a folder")
-        data = whole_frames(signal)
+        data = whole_frames(frames_of)
         step = max(data.chunks[0])
         step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
         frames, found, path = min(step, data.shape[0]), path.stat(), path.resolve()
         of_file = (found.st_mtime_ns, found.st_size, _sample(data))
-        return cls(str(path), pixel_size_nm, data.shape, str(data.dtype), frames, *of_file)
+        return cls(str(path), pixel_size_nm, data.shape, str(data.dtype), frames, *of_file, signal)
 
     def __len__(self) -> int:
         """Give the number of chunks."""
@@ -105,7 +114,7 @@ class Movie:
 
 @lru_cache(maxsize=2)
 def _open(movie: Movie) -> Signal2D:
-    return load_micrograph(movie.path, movie.pixel_size_nm, lazy=True)
+    return load_micrograph(movie.path, movie.pixel_size_nm, lazy=True, signal=movie.signal)
 
 
 def segment_movie(
@@ -120,6 +129,7 @@ def segment_movie(
     contrast: Contrast | None = None,
     marks: Marks | None = None,
     pixel_size_nm: float | None = None,
+    signal: int | str | None = None,
     scheduler: str | None = None,
     workers: int = 1,
     chunk: int | None = None,
@@ -148,6 +158,8 @@ def segment_movie(
         What is looked for; see :meth:`temlib.Segmenter.looking_for`.
     pixel_size_nm : float, optional
         In place of what the file says.
+    signal : int or str, optional
+        Number or title of the movie in a file that holds several; see :func:`temlib.load_micrograph`.
     scheduler : str, optional
         Address of a scheduler of dask.distributed, as ``tcp://node7:8786``. Its workers need temlib, and
         ``path`` and ``out`` under the same names.
@@ -181,7 +193,7 @@ def segment_movie(
     """
     out = Path(out)
     _check_wishes(Path(path), out, what, workers, overwrite)
-    movie = Movie.of(path, pixel_size_nm, chunk)
+    movie = Movie.of(path, pixel_size_nm, chunk, signal)
     try:
         told = segmenter.looking_for(diameter_nm, diameter_px, contrast, marks).on(movie.open())
         scales = told.scales_for(movie.open(), scale)

@@ -60,6 +60,20 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return table.pivot_table(index=["data", "way"], columns="seed", values="iou", sort=False).round(3)
 
 
+def lines(table: pd.DataFrame) -> list[str]:
+    """Give the table of ``docs/evidence.md``: mean IoU, its range over seeds, and with how many TL has more."""
+    means = table.groupby(["data", "way", "seed"], sort=False)["iou"].mean()
+    rows = []
+    for way in table["way"].unique():
+        cells = []
+        for data in DATA:
+            each, tl = means[data, way], means[data, "TL"]
+            better = "" if way == "TL" else f"{(tl > each).sum()} of {len(each)}"
+            cells += [f"{each.mean():.2f} ({each.min():.2f} to {each.max():.2f})", better]
+        rows.append(f"| {way} | {' | '.join(cells)} |")
+    return rows
+
+
 def trial(data: str, seed: int) -> pd.DataFrame:
     """Let everything learn, and score it on the test micrographs."""
     micrographs = datasets.of_split(data, "test")

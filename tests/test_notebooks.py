@@ -134,6 +134,17 @@ def test_notebook_7_goes_the_whole_way(tmp_path):
     assert made == {".keras", ".csv", ".tif", ".zip"}
 
 
+@pytest.mark.slow
+def test_notebook_7_goes_the_whole_way_on_real_micrographs(emps, tmp_path):
+    """Png with scale bars: what is found and the truth are in one unit."""
+    name = FURTHER_NOTEBOOKS[0]
+    told = {"data": "emps", "diameter": {}, "n_micrographs": 4, "views": 2, "root": str(tmp_path)}
+    cli._execute(ROOT / "notebooks" / f"{name}.ipynb", told, tmp_path)
+    table = next(text for text in reference.printed(tmp_path / f"{name}.ipynb") if "diameter off by" in text)
+    (bundled,) = [line for line in table.splitlines() if line.startswith("bundled ")][:1]
+    assert float(bundled.split()[3]) < 50
+
+
 def test_notebook_8_segments_its_movie(tmp_path):
     """Two workers are started."""
     executed = reference.run_further(FURTHER_NOTEBOOKS[1], tmp_path)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from temlib import Run, load_segmenter
+from temlib.network.segmenter import carried_scorer
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import (
     carried,
@@ -14,6 +15,7 @@ from tests.benchmarks import (
     coverage,
     holes,
     linkers,
+    min_confidence,
     own_scorer,
     populations,
     separation,
@@ -81,6 +83,13 @@ def test_known_populations_are_told_as_measured():
     assert f"F1 {shapes['f1']:.2f}, {shapes['count_percent']:+.0f} % particles" in said
     held = (ours["median held"] * ours["intervals"]).sum()
     assert f"All in all {held:.0f} of {ours['intervals'].sum():.0f} intervals hold" in said
+
+
+def test_what_min_confidence_trades_is_told_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    for line in min_confidence.lines(pd.read_csv(MEASURED / "min_confidence.csv")):
+        assert line in evidence
+    assert f"{carried_scorer().least:g} is the default" in evidence
 
 
 def test_intervals_hold_the_truth_as_often_as_it_is_told():

@@ -8,7 +8,7 @@ import pytest
 from temlib.files.micrographs import micrograph
 from temlib.network.augmentation import IGNORED
 from temlib.particles.scores import iou
-from tests.benchmarks import baselines, default, fine_tuning, mixing, own_scribbles
+from tests.benchmarks import baselines, corrected, default, fine_tuning, mixing, own_scribbles
 from tests.benchmarks.label_noise import WAYS
 from tests.benchmarks.resumable import Results
 from tests.conftest import disc
@@ -131,3 +131,17 @@ def test_what_a_variation_of_the_default_replaces_is_there():
     for name, (where, what, _) in default.PATCHES.items():
         assert name in default.SETTINGS
         assert callable(getattr(where, what))
+
+
+def test_each_wrong_pixel_is_of_one_kind():
+    y, x = np.mgrid[:100, :100]
+    truth = np.where(np.hypot(y - 30, x - 30) < 15, 1, 2 * (np.hypot(y - 70, x - 70) < 15))
+    label = truth == 1
+    label[29:32, 29:32] = False
+    label[80:95, 10:30] = True
+    kinds = corrected.kinds_of(label, truth)
+    np.testing.assert_array_equal(sum(each.astype(int) for each in kinds.values()), label != (truth > 0))
+    sizes = {kind: int(each.sum()) for kind, each in kinds.items()}
+    assert sizes["speck, hole"] == 9
+    assert sizes["false particle"] == 300
+    assert sizes["edge"] + sizes["missed particle"] == (truth == 2).sum()

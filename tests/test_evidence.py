@@ -12,6 +12,7 @@ from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import (
     carried,
     confidence,
+    corrected,
     coverage,
     holes,
     linkers,
@@ -22,6 +23,7 @@ from tests.benchmarks import (
     sizes_real,
     speed,
     synthetic_transfer,
+    title_question,
     tracking,
 )
 
@@ -127,6 +129,22 @@ def test_the_scorer_that_comes_along_judges_best_with_each_seed():
         seeds = ", ".join(f"{row[seed]:.2f}" for seed in own_scorer.SEEDS)
         assert f"| {name} | {seeds} | {row['mean']:.2f} | {row['count_error_percent']:.0f} % |" in evidence
     assert (table.loc["carried"] > table.drop("carried"))[list(own_scorer.SEEDS)].all(axis=None)
+
+
+def test_the_question_of_the_title_is_answered_as_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "title_question.csv")
+    assert table.groupby(["data", "seed"]).size().to_dict() == dict.fromkeys(
+        [(data, seed) for data in title_question.DATA for seed in title_question.SEEDS], 11 * 11
+    )
+    for line in [*title_question.lines(table), *corrected.lines(pd.read_csv(MEASURED / "corrected.csv"))]:
+        assert line in evidence
+    means = table.groupby(["data", "way", "seed"])["iou"].mean().unstack("way")
+    assert (means["TL"] > means["ML"]).all()
+    assert (means["TL"] > means["TL, random encoder"]).all()
+    of_sets = means.groupby("data").mean()
+    assert (of_sets["ML, strokes on itself"] > of_sets["TL"]).all()
+    assert (of_sets["TL, 5 true labels"] > of_sets["TL"]).all()
 
 
 def test_holes_are_told_as_counted():

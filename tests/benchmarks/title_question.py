@@ -62,7 +62,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def lines(table: pd.DataFrame) -> list[str]:
     """Give the table of ``docs/evidence.md``: mean IoU, its range over seeds, and with how many TL has more."""
-    means = table.groupby(["data", "way", "seed"], sort=False)["iou"].mean()
+    means = table.groupby(["data", "way", "seed"])["iou"].mean()
     rows = []
     for way in table["way"].unique():
         cells = []
@@ -91,10 +91,8 @@ def trial(data: str, seed: int) -> pd.DataFrame:
 def ways(data: str, seed: int) -> Iterator[tuple[str, Way]]:
     """Give each way by its name, ready to segment."""
     yield "Otsu", lambda image: pixel_classifier.otsu_mask(image).data
-    train = datasets.of_split(data, "train")[:LEARNED]
+    train, scribbles, ml = teacher(data, seed)
     images = [m.image for m in train]
-    scribbles = [pixel_classifier.annotator_scribbles(m.labels, seed + i) for i, m in enumerate(train[:SCRIBBLED])]
-    ml = pixel_classifier.PixelClassifier(seed).fit(images[:SCRIBBLED], scribbles)
     yield "ML", lambda image: ml(image).data
     flat = pixel_classifier.PixelClassifier(seed).fit([flattened(i) for i in images[:SCRIBBLED]], scribbles)
     yield "ML, flattened", lambda image: as_array(flat(flattened(image)))
@@ -114,6 +112,13 @@ def ways(data: str, seed: int) -> Iterator[tuple[str, Way]]:
     chosen = np.random.default_rng([2023, seed]).choice(len(all_of_split), LABELS, replace=False)
     some = [all_of_split[i] for i in chosen]
     yield "TL, 5 true labels", trained([m.image for m in some], [m.labels for m in some], "imagenet", seed)
+
+
+def teacher(data: str, seed: int) -> tuple[list, list, pixel_classifier.PixelClassifier]:
+    """Give micrographs to learn from, strokes on the first of them, and what learned from these strokes."""
+    train = datasets.of_split(data, "train")[:LEARNED]
+    scribbles = [pixel_classifier.annotator_scribbles(m.labels, seed + i) for i, m in enumerate(train[:SCRIBBLED])]
+    return train, scribbles, pixel_classifier.PixelClassifier(seed).fit([m.image for m in train[:SCRIBBLED]], scribbles)
 
 
 def trained(images: list, labels: list, weights: Any, seed: int) -> Way:

@@ -20,6 +20,7 @@ __all__ = ["QUANTILES", "intervals", "quantiles_of"]
 
 QUANTILES = (0.1, 0.5, 0.9)
 _FEWEST = 5  # particles that have intervals
+_ONE_SIZE = 1e-9  # standard deviation of the logarithm below which all have one size
 _FEWEST_TO_RESAMPLE = 20
 _LARGEST_SAMPLE = 1000  # of pivots; of larger samples they are all but normal
 _AT_ONCE = 2**17  # numbers drawn
@@ -67,7 +68,7 @@ def intervals(
     rng = rng or np.random.default_rng(0)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     spread = _spread(np.log(sizes), seen)
-    if len(sizes) < _FEWEST or spread == 0 or n_draws == 0:
+    if len(sizes) < _FEWEST or spread < _ONE_SIZE or n_draws == 0:
         return {}
     widened = 1.0 if groups is None else stats.t.ppf(tails[1], groups.max()) / stats.norm.ppf(tails[1])
     weights = seen * sizes**power

@@ -1,6 +1,7 @@
 """What is said in prose is what the committed tables say."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,11 @@ def test_known_populations_are_told_as_measured():
     assert len(table)
     assert set(table["condition"]) == set(populations.CONDITIONS)
     for line in populations.lines(table):
+        assert line in evidence
+    again = pd.read_csv(MEASURED / "populations_seeds.csv")
+    drawn = zip(again["condition"], again["seed"], strict=True)
+    assert {*drawn} == {*product(populations.OFTEN, populations.OTHER_SEEDS)}
+    for line in populations.lines(again.assign(condition=again["condition"] + ", seed " + again["seed"].astype(str))):
         assert line in evidence
     recall = pd.read_csv(MEASURED / "populations_recall.csv").set_index(["condition", "way", "from_px"])["recall"]
     proposals, average = (100 * recall["sigma 0.6", way, 12] for way in ("proposals", "average of scales"))

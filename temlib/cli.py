@@ -249,8 +249,11 @@ def _diameter(text: str) -> dict[str, Any]:
     return told
 
 
-def _sought(options: argparse.Namespace) -> dict[str, Any]:
-    return {**options.diameter, "contrast": options.contrast, "marks": options.marks}
+def _of_both(options: argparse.Namespace) -> dict[str, Any]:
+    """Give what is asked of micrographs and of movies alike."""
+    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
+    settings |= {"contrast": options.contrast, "marks": options.marks, "overwrite": options.overwrite}
+    return settings | options.diameter
 
 
 def _segment_movie(options: argparse.Namespace) -> int:
@@ -264,11 +267,9 @@ def _segment_movie(options: argparse.Namespace) -> int:
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
-    settings["overwrite"] = options.overwrite
     where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
     where["what"] = "particles" if options.particles else "mask"
-    frames = segment_movie(options.files[0], options.out, segmenter, **settings, **where, **_sought(options))
+    frames = segment_movie(options.files[0], options.out, segmenter, **where, **_of_both(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
     for what, count in counts.items():
@@ -291,11 +292,8 @@ def _segment(options: argparse.Namespace) -> int:
 
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
-    settings["overwrite"] = options.overwrite
-    settings |= {"scale_bar": not options.no_scale_bar, **_sought(options)}
-    settings |= {"review": options.review, "workers": options.workers}
-    done = segment_files(inputs.files, options.out, segmenter, **settings)
+    settings = {"scale_bar": not options.no_scale_bar, "review": options.review, "workers": options.workers}
+    done = segment_files(inputs.files, options.out, segmenter, **settings, **_of_both(options))
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
     doubtful = [

@@ -7,6 +7,8 @@ import temlib.datasets
 from temlib import synthetic
 from temlib.network import bundled, unet
 from temlib.network.bundled import Recipe
+from temlib.network.bundled_scorer import LEAST
+from temlib.network.segmenter import carried_scorer
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 
@@ -81,3 +83,7 @@ def test_a_starry_sky_is_no_micrograph():
     segmenter = temlib.load_segmenter("synthetic")
     with pytest.warns(UserWarning, match="this image: unlike .* two outputs contradict each other"):
         segmenter(bundled.pictures()["hubble_deep_field"])
+
+
+def test_the_bundled_scorer_has_the_bound_of_its_recipe():
+    assert carried_scorer().least == pytest.approx(LEAST)

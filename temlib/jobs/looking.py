@@ -83,12 +83,10 @@ class Look:
         """Read a micrograph; give also what was said on reading it."""
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            if (
-                load_micrograph(file, lazy=True, signal=self.signal).data.ndim != 2
-            ):  # before a movie is read, larger than memory it may be
+            read = partial(load_micrograph, file, self.pixel_size_nm, signal=self.signal)
+            if read(lazy=True).data.ndim != 2:  # before a movie is read, larger than memory it may be
                 raise MicrographError(f"{file}: is a movie; segment it by itself, with --out NAME.zspy")
-            wishes: dict[str, Any] = {"scale_bar": self.scale_bar and can_read(), "signal": self.signal}
-            image = load_micrograph(file, self.pixel_size_nm, **wishes)
+            image = read(scale_bar=self.scale_bar and can_read())
         image.metadata.General.title = readable(image.metadata.General.title)
         told = [" ".join(str(warning.message).split()) for warning in said if warning.category is UserWarning]
         source = image.metadata.get_item("General.pixel_size_source", "")

@@ -89,10 +89,10 @@ class Movie:
         path = Path(path)
         if not path.exists():
             raise MicrographError(f"{path}: there is no such file; check the path")
-        frames_of = load_micrograph(path, pixel_size_nm, lazy=True, signal=signal)
-        if frames_of.data.ndim != 3:
+        movie = load_micrograph(path, pixel_size_nm, lazy=True, signal=signal)
+        if movie.data.ndim != 3:
             raise MicrographError(f"{path}: is an image, not a movie; give --out the name of a folder")
-        data = whole_frames(frames_of)
+        data = whole_frames(movie)
         step = max(data.chunks[0])
         step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
         frames, found, path = min(step, data.shape[0]), path.stat(), path.resolve()

@@ -31,10 +31,13 @@ from temlib.progress import progress_bar
 from temlib.synthetic.supported import log_uniform
 from temlib.writing import write_atomically
 
-__all__ = ["KINDS", "SEED", "lessons_of", "put", "synthetic_lessons", "teach_scorer"]
+__all__ = ["KINDS", "LEAST", "SEED", "lessons_of", "put", "synthetic_lessons", "teach_scorer"]
 
 SEED = 77_000
 """Of the synthetic micrographs; training and benchmarks have others."""
+
+LEAST = 0.35
+"""Confidence below which a particle is left out, chosen on the validation micrographs."""
 
 _SHAPES = tuple(shape for shape in synthetic.SHAPES if shape != "sheet")
 
@@ -124,7 +127,7 @@ def teach_scorer(segmenter: Segmenter, number: int = 150, progress: bool = True)
     ]
     drawn = synthetic_lessons(segmenter, number, progress)
     groups = [*names["group"], *(f"synthetic {i}" for i in range(len(drawn)))]
-    return fit_scorer([*real, *drawn], groups)
+    return fit_scorer([*real, *drawn], groups, LEAST)
 
 
 def put(scorer: Scorer, path: Path) -> None:

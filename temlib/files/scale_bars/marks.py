@@ -56,9 +56,8 @@ def find_marks(image: Any, read: bool = True) -> np.ndarray:
         boxes += _read(grey)
     for box in boxes:
         _mark(marks, box)
-    papers = [_paper(grey, box, marks) for box in boxes]
-    for paper in papers:
-        if paper:
+    for box in boxes:
+        if paper := _paper(grey, box, marks):
             _mark(marks, paper)
     return marks
 
@@ -178,21 +177,25 @@ def _paper(grey: np.ndarray, box: Box, marks: np.ndarray) -> Box | None:
     It grows from the mark's box as long as the next line of pixels has its tone, or is marked.
     """
     height, width = grey.shape
-    x0, y0, x1, y1 = _pixels(box, _MARGIN)
-    x1, y1 = min(x1, width), min(y1, height)
+    x0, y0, x1, y1 = _pixels(box, grey.shape)
     around = (slice(max(y0 - 1, 0), y1 + 1), slice(max(x0 - 1, 0), x1 + 1))
-    ring = grey[around][~marks[around]]
-    tone = float(np.median(ring)) if ring.size else 128.0
-    if min(tone, 255 - tone) > 3 * _FLAT:
+    ring = grey[around][~marks[around]]  # nothing where a paper was found before
+    if not ring.size or min(tone := float(np.median(ring)), 255 - tone) > 3 * _FLAT:
         return None
-    plain = (np.abs(grey - tone) < _FLAT) | marks
+
+    def plain(rows: slice, columns: slice) -> float:
+        """Give the share of a line that has the paper's tone or is marked; none beyond the picture."""
+        line = (np.abs(grey[rows, columns] - tone) < _FLAT) | marks[rows, columns]
+        return float(line.mean()) if line.size else 0.0
+
     beside, grows = [0.0], True
     while grows and (x1 - x0) * (y1 - y0) <= _SHEET * grey.size:
+        rows, columns = slice(y0, y1), slice(x0, x1)
         beside = [
-            plain[y0:y1, x0 - 1].mean() if x0 > 0 else 0.0,
-            plain[y0:y1, x1].mean() if x1 < width else 0.0,
-            plain[y0 - 1, x0:x1].mean() if y0 > 0 else 0.0,
-            plain[y1, x0:x1].mean() if y1 < height else 0.0,
+            plain(rows, slice(max(x0 - 1, 0), x0)),
+            plain(rows, slice(x1, min(x1 + 1, width))),
+            plain(slice(max(y0 - 1, 0), y0), columns),
+            plain(slice(y1, min(y1 + 1, height)), columns),
         ]
         left, right, above, below = (share > _PLAIN for share in beside)
         x0, x1, y0, y1 = x0 - left, x1 + right, y0 - above, y1 + below
@@ -201,11 +204,12 @@ def _paper(grey: np.ndarray, box: Box, marks: np.ndarray) -> Box | None:
 
 
 def _mark(marks: np.ndarray, box: Box) -> None:
-    x0, y0, x1, y1 = _pixels(box, _MARGIN)
+    x0, y0, x1, y1 = _pixels(box, marks.shape)
     marks[y0:y1, x0:x1] = True
 
 
-def _pixels(box: Box, margin: int) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = box
-    left, top = max(int(x0) - margin, 0), max(int(y0) - margin, 0)
-    return left, top, int(np.ceil(x1)) + margin, int(np.ceil(y1)) + margin
+def _pixels(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Give the whole pixels of a box and its margin, within the picture."""
+    left, top = (max(int(edge) - _MARGIN, 0) for edge in box[:2])
+    right, bottom = (min(int(np.ceil(edge)) + _MARGIN, most) for edge, most in zip(box[2:], shape[::-1], strict=True))
+    return left, top, right, bottom

@@ -6,7 +6,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ class Segmenter:
         grey = np.stack([normalise(frame, self.levels) for frame in frames])
         return -grey if self.sought.contrast == "bright" else grey
 
-    def _doubts(self, probabilities: Sequence[np.ndarray]) -> dict[int, float]:
+    def _doubts(self, probabilities: Iterable[np.ndarray]) -> dict[int, float]:
         """Give the doubt in those frames that are to be looked at in the other contrast, too."""
         if self.sought.contrast != "auto":
             return {}
@@ -172,7 +172,7 @@ class Segmenter:
         """Give what is said of each frame at each scale, in the contrast that is looked for."""
         grey = self._grey(frames)
         levels = self._levels_of(grey, scales, tile)
-        doubts = self._doubts([finding.average(finding.of_mask(each))[..., 0] for each in levels])
+        doubts = self._doubts(finding.average(finding.of_mask(each))[..., 0] for each in levels)
         for i, doubt in doubts.items():
             other = self._levels_of(-grey[i : i + 1], scales, tile)[0]
             better = finding.doubt_in(finding.average(finding.of_mask(other))[..., 0]) < doubt
@@ -544,11 +544,11 @@ def load_segmenter(path: str | os.PathLike = DEFAULT, runtime: str = "auto") -> 
 
 
 def carried_scorer() -> Scorer | None:
-    """Give the scorer of the network that temlib brings along, which serves other networks, too.
+    """Give the bundled scorer, which serves other networks, too.
 
     The numbers by which it judges are none of a network's own. Of networks with ImageNet's encoder and 20 hand labels
     of ``emps`` it judged better than a scorer that learned from these labels, in or out of fold, and than none, with
-    each of three seeds (tests/benchmarks/own_scorer.py).
+    each of three seeds and at each confidence that was tried (tests/benchmarks/own_scorer.py).
     """
     with zipfile.ZipFile(BUNDLED) as archive:
         return _scorer_in(archive)

@@ -25,7 +25,7 @@ version = release = temlib.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
-include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "notebooks/*.ipynb", "temlib/data/bundled/CARD.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "notebooks/*.ipynb", "temlib/data/*/CARD.md"]
 exclude_patterns = ["docs/build", "**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = f"temlib {version}"
@@ -46,6 +46,7 @@ autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
+suppress_warnings = ["ref.python"]  # attributes of several classes have one name
 
 _CONTENTS = """
 ```{toctree}
@@ -61,6 +62,7 @@ notebooks/*
 :caption: Teach
 
 docs/lecturer
+docs/glossary
 ```
 
 ```{toctree}
@@ -75,6 +77,7 @@ docs/formats
 docs/robustness
 CHANGELOG
 temlib/data/bundled/CARD
+temlib/data/labelled/CARD
 ```
 """
 

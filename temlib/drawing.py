@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from matplotlib_scalebar.scalebar import ScaleBar
 from temlib.errors import readable
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.files.scale_bars.marks import find_marks
 from temlib.palette import COLOURS
 from temlib.writing import write_atomically
 
@@ -44,6 +46,7 @@ _WORDS = {
 }
 # Given to each artist and not through rcParams: a notebook's own settings stay as they are.
 FONT_PT, SMALL_PT, DPI, _SAVED_DPI = 8, 6, 110, 150
+_CORNER = (0.2, 0.35)  # share of the height and width of a picture that a scale bar may take
 
 
 def show_micrograph(
@@ -79,7 +82,7 @@ def show_micrograph(
     if size is None:
         axes.text(0.5, -0.02, "pixel size unknown", ha="center", va="top", fontsize=SMALL_PT, transform=axes.transAxes)
     else:
-        axes.add_artist(scale_bar(size[1]))
+        axes.add_artist(scale_bar(size[1], _free_corner(as_array(image))))
 
 
 def show_micrographs(
@@ -207,16 +210,29 @@ def explain(figure: Figure, kinds: Sequence[str], caption: str) -> None:
         figure.suptitle(readable(caption), fontsize=SMALL_PT, color="0.35", parse_math=False)
 
 
-def scale_bar(pixel_size_nm: float) -> ScaleBar:
+def scale_bar(pixel_size_nm: float, corner: str = "lower right") -> ScaleBar:
     """Give a scale bar in the style of all pictures, along x, for pixels of this width."""
     style = {
         "rotation": "horizontal-only",
-        "location": "lower right",
+        "location": corner,
         "box_alpha": 0.8,
         "scale_loc": "top",
         "width_fraction": 0.02,
     }
     return ScaleBar(pixel_size_nm, "nm", font_properties={"size": FONT_PT}, **style)
+
+
+def _free_corner(image: np.ndarray) -> str:
+    """Give the first corner in which nothing is burnt in, which may be the picture's own scale bar."""
+    if image.dtype.itemsize > 1:  # an exported picture has 8 bits
+        return "lower right"
+    height, width = (round(share * edge) for share, edge in zip(_CORNER, image.shape, strict=True))
+    rows = {"lower": slice(image.shape[0] - height, None), "upper": slice(0, height)}
+    columns = {"right": slice(image.shape[1] - width, None), "left": slice(0, width)}
+    for vertical, horizontal in product(rows, columns):
+        if not find_marks(image[rows[vertical], columns[horizontal]], read=False).any():
+            return f"{vertical} {horizontal}"
+    return "lower right"
 
 
 def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:

@@ -67,7 +67,10 @@ def test_numbers_in_prose_are_those_of_the_tables():
     text = text.replace('", "', " ").replace("  ", " ")
     assert bias[[8, 12, 16, 24, 48, 96]].between(0.4, 1.5).all()
     found = sizes.loc[8, "network number"] / sizes.loc[8, "truth number"]
-    assert f"by about 1 % at every size from 8 to 96 px. Of particles of 8 px it finds {100 * found:.0f} %" in text
+    assert (
+        f"about 1 % too small at every size from 8 to 96 px and every dose. It counts {100 * found:.0f} % of 8 px"
+        in text
+    )
 
 
 def test_known_populations_are_told_as_measured():
@@ -90,7 +93,7 @@ def test_known_populations_are_told_as_measured():
     shapes = ours.loc["all shapes"]
     assert f"F1 {shapes['f1']:.2f}, {shapes['count_percent']:+.0f} % particles" in said
     held = (ours["median held"] * ours["intervals"]).sum()
-    assert f"All in all {held:.0f} of {ours['intervals'].sum():.0f} intervals hold" in said
+    assert f"In total, {held:.0f} of {ours['intervals'].sum():.0f} intervals hold" in said
 
 
 def test_what_min_confidence_trades_is_told_as_measured():
@@ -107,7 +110,7 @@ def test_intervals_hold_the_truth_as_often_as_it_is_told():
     for line in coverage.lines(table):
         assert line in evidence
     counted = table.query("micrographs == 0 and particles >= 50")[list(coverage.truth(0.3, "number"))].to_numpy()
-    assert f"from 50 particles on {counted.min():.0f} to {counted.max():.0f} of a hundred" in " ".join(evidence.split())
+    assert f"of one population, {counted.min():.0f} to {counted.max():.0f} of a hundred" in " ".join(evidence.split())
 
 
 def test_confidences_are_told_as_measured():
@@ -152,7 +155,7 @@ def test_the_question_of_the_title_is_answered_as_measured():
 def test_holes_are_told_as_counted():
     evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
     total = holes.total(pd.read_csv(MEASURED / "holes.csv"))
-    assert f"Of {total['particles']:,} particles found rightly" in evidence
+    assert f"Of {total['particles']:,} particles found correctly" in evidence
     assert f"{total['with holes']:.1f} % have a hole, and {total['lower by 1 % or more']:.2f} % have one" in evidence
     assert f"from {total['error as is']:.1f} to {total['error filled']:.1f} %" in evidence
 
@@ -168,8 +171,8 @@ def test_seconds_are_told_as_measured():
         f"1024 px takes {whole[1024]:.1f} s, of 2048 px {whole[2048]:.1f} s and of 4096 px {whole[4096]:.0f} s" in prose
     )
     crowd = table.iloc[-1]
-    assert f"{crowd['found']:,.0f} particles is told apart in {crowd['particles']:.1f} s" in prose
-    assert f"in {crowd['table']:.1f} s and made a distribution of in {crowd['distribution']:.1f} s" in prose
+    assert f"{crowd['found']:,.0f} particles, separation takes {crowd['particles']:.1f} s" in prose
+    assert f"measurement {crowd['table']:.1f} s and the distribution {crowd['distribution']:.1f} s" in prose
 
 
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():
@@ -181,12 +184,12 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     assert better.all()["wrong pixels"].all()
     assert not better.any()[[("eroded", -0.16), ("missed particles", 0.6)]].any()
     mean = noise.groupby(["way", "strength"])[["teacher", "iou"]].mean()
-    assert f"that has {mean.loc[('exact', 0), 'iou']:.2f} on other ones" in evidence
+    assert f"reaches an IoU of {mean.loc[('exact', 0), 'iou']:.2f} on other ones" in evidence
     for key, words in {
         ("wrong pixels", 0.15): "(IoU of the labels {teacher:.2f}) it has {iou:.2f}, better than its teacher",
-        ("false particles", 0.3): "that are none (IoU {teacher:.2f}) {iou:.2f}.",
+        ("false particles", 0.3): "particles added (IoU {teacher:.2f}) it has {iou:.2f}.",
         ("eroded", -0.16): "too small (IoU {teacher:.2f}) or left out",
-        ("missed particles", 0.6): "left out (IoU {teacher:.2f}) are",
+        ("missed particles", 0.6): "left out (IoU {teacher:.2f}), the network",
     }.items():
         assert words.format(**mean.loc[key]) in evidence
     drawn = mean.loc[("eroded", -0.16), "iou"], mean.loc[("missed particles", 0.6), "iou"]
@@ -205,11 +208,11 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     each = spread(baselines, "source", "network")
     assert (baselines.groupby(["source", "network"])["seed"].nunique() == 3).all()
     hand, both = (each[source] for source in ("20 hand labels", "ML labels and synthetic"))
-    words = "score {} on ImageNet's frozen encoder, {} on the bundled one, and {} on one that knows nothing."
+    words = "is {} with ImageNet's frozen encoder, {} with the bundled one, and {} with a random one."
     frozen = [f"{encoder}, frozen" for encoder in ("imagenet", "bundled", "random")]
     assert words.format(*hand[frozen]) in evidence
     assert f"from random weights, reaches {hand['classic U-Net']}, our own network" in evidence
-    assert f"learning from random weights, {hand['random, all learns']}, in six times the time" in evidence
+    assert f"fully trained from random weights, {hand['random, all learns']}, in six times the time" in evidence
     assert (
         "micrographs it is {}, {} and {}, and {} for the classic U-Net".format(*both[[*frozen, "classic U-Net"]])
         in evidence
@@ -219,11 +222,12 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     notebook = _prose("09_what_was_measured")
     frozen_one, classic, ours = "imagenet, frozen", "classic U-Net", "random, all learns"
     by_hand, mixed = mean["20 hand labels"], mean["ML labels and synthetic"]
-    assert f"encoder {by_hand[frozen_one]:.2f}, from random weights {by_hand[classic]:.2f}, the classic" in notebook
-    assert f"{by_hand[classic]:.2f}" == f"{by_hand[ours]:.2f}"
-    words = (
-        f"it is {mixed[frozen_one]:.2f} against {mixed[classic]:.2f} of the classic U-Net and {mixed[ours]:.2f} of ours"
+    assert (
+        f"reaches {by_hand[frozen_one]:.2f}; from random weights, the classic U-Net and our network reach "
+        f"{by_hand[classic]:.2f}" in notebook
     )
+    assert f"{by_hand[classic]:.2f}" == f"{by_hand[ours]:.2f}"
+    words = f"means are {mixed[frozen_one]:.2f}, {mixed[classic]:.2f} (classic U-Net) and {mixed[ours]:.2f} (ours)"
     assert words in notebook
     worst = by_seed.loc["ML labels and synthetic", 1]
     assert f"a little better ({worst[classic]:.2f} against {worst[frozen_one]:.2f})" in notebook
@@ -241,8 +245,8 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     mixing = pd.read_csv(MEASURED / "mixing.csv")
     ways = spread(mixing, "way")
     assert (mixing.groupby("way")["seed"].nunique() == 3).all()
-    assert f"score {ways['both']} after ML labels and synthetic micrographs together, {ways['synthetic']}" in evidence
-    assert f"{ways['ML labels']} after ML labels alone" in evidence
+    assert f"is {ways['both']} with ML labels and synthetic micrographs together, {ways['synthetic']}" in evidence
+    assert f"{ways['ML labels']} with ML labels alone" in evidence
     cells = mixing.pivot(index="way", columns="seed", values="iou")
     gain = cells - cells.loc["both"]
     worst = mixing.groupby("seed")["teacher"].first().idxmin()
@@ -256,7 +260,7 @@ def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     assert f"{said} where those are worst, and nothing elsewhere" in evidence
     assert elsewhere.max().max() < 0.005
     notebook = _prose("09_what_was_measured")
-    assert f"{said} on *both*" in notebook
+    assert f"{said} over *both*" in notebook
     assert f"or lose up to {-elsewhere.min().min():.2f}." in notebook
     assert gain.loc["both, ML doubted"].min() >= 0
     assert gain.loc["both, ML smoothed"].max() < 0.001
@@ -281,19 +285,19 @@ def test_what_is_said_of_fine_tuning_is_what_was_measured():
     assert sorted(adapting["emps", 5] > 0) == [False, True, True]
     notebook = _prose("09_what_was_measured")
     means = {cell: f"{value:.2f}" for cell, value in adapting.groupby(["data", "n"]).mean().items()}
-    assert f"of `emps` that gains {means['emps', 20]} and {means['emps', 100]} over the network" in notebook
+    assert f"of `emps` this gains {means['emps', 20]} and {means['emps', 100]} on average over the network" in notebook
     assert (
-        f"of `simulated` {means['simulated', 5]} and {means['simulated', 20]}, and something with every seed"
+        f"of `simulated` {means['simulated', 5]} and {means['simulated', 20]}, for every seed more than nothing"
         in notebook
     )
-    assert f"and lose {-adapting['emps', 5].min():.2f} in the third" in notebook
+    assert f"and lose {-adapting['emps', 5].min():.2f} for the third" in notebook
     alone = gain["fine-tuned"].groupby(["data", "n"]).mean().groupby("data").max()
-    assert f"gains {alone['emps']:.2f} at the most on `emps`, and {alone['simulated']:.2f} on `simulated`" in notebook
+    assert f"gains at most {alone['emps']:.2f} on `emps` and {alone['simulated']:.2f} on `simulated`" in notebook
     after = iou["adapted and fine-tuned"] - iou["adapted"]
     on_average = after.groupby(["data", "n"]).mean()
     assert (on_average.iloc[:-1] < 0).all()
     assert on_average.iloc[-1] < 0.001
-    assert f"and once it lost {-after.min():.2f}" in notebook
+    assert f"Once it lost {-after.min():.2f}" in notebook
     extracted = iou["frozen and fine-tuned"]
     assert round((extracted - iou["frozen"]).groupby(["data", "n"]).mean().max(), 2) == 0.01
     better = (extracted - iou["adapted"])[lambda gains: gains > 0]
@@ -330,13 +334,13 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         assert words.format(*(alike[method, n] for n in (1, 5, 20))) in said
     evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
     assert f"the bundled network {alike['bundled, adapted', 0]:.2f} without labels" in said
-    words = "labels bring the bundled network from {:.2f} to {:.2f}, {:.2f} and {:.2f}; on `emps`"
+    words = "labels raise the IoU of the network `synthetic` from {:.2f} to {:.2f}, {:.2f} and {:.2f}. On `emps`"
     assert words.format(*(alike["bundled, adapted", n] for n in (0, 1, 5, 20))) in evidence
     notebook = _prose("09_what_was_measured")
     scratch = labels["random, all learns", 20]
     worth = labels["imagenet, frozen", 20] - scratch
-    assert f"twenty labels give {scratch:.2f}: ImageNet's are worth {worth:.2f} there" in notebook
-    assert f"from random weights has {alike['random, all learns', 20]:.2f} then" in notebook
+    assert f"the whole network has {scratch:.2f} with twenty labels, {worth:.2f} less than with ImageNet's" in notebook
+    assert f"from random weights has {alike['random, all learns', 20]:.2f} with twenty" in notebook
     gains = [labels["imagenet, frozen", n] - labels["bundled, adapted", 0] for n in (10, 50, 100)]
     assert "without any; ten gain {:.2f}, fifty {:.2f}, a hundred {:.2f}**".format(*gains) in notebook
     assert abs(labels["imagenet, frozen", 5] - labels["bundled, adapted", 0]) < 0.005
@@ -347,7 +351,7 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     assert (by_seed.loc["bundled, adapted"] < alone + 0.001)[[1, 2]].all()
     assert all(-0.01 < labels["bundled, adapted", n] - alone < 0 for n in (5, 10, 20))
     gains = [alike["bundled, adapted", n] - alike["bundled, adapted", 0] for n in (1, 20)]
-    assert "the bundled network is adapted, gains {:.2f}, twenty gain {:.2f}**".format(*gains) in notebook
+    assert "adapting the bundled network to one label gains {:.2f}, to twenty {:.2f}**".format(*gains) in notebook
     default = pd.read_csv(MEASURED / "default.csv").groupby("setting")
     for setting, words in (
         ("default", "IoU {mean:.2f} ({min:.2f} to {max:.2f}; the aim was 0.90) and F1 of particles {f1:.2f}"),
@@ -374,8 +378,8 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         assert words.format(gain=gain.mean(), better=(gain > 0).sum(), n=len(gain)) in said
     for setting, words in {
         "one decoder, 18 passes": "one decoder change the IoU of the default by {:+.3f} (better in {} of {}",
-        "two decoders, 9 passes": "nine of two by {:+.3f} ({} of {},",
-        "three decoders, 6 passes": "six of three by {:+.3f} ({} of {},",
+        "two decoders, 9 passes": "nine epochs of two decoders by {:+.3f} ({} of {},",
+        "three decoders, 6 passes": "six epochs of three decoders by {:+.3f} ({} of {},",
     }.items():
         gain = cells.loc[setting] - cells.loc["default"].reindex(cells.loc[setting].index)
         assert words.format(gain.mean(), (gain > 0).sum(), len(gain)) in " ".join(evidence.split())
@@ -471,10 +475,10 @@ def test_what_is_said_of_the_two_networks_is_what_was_measured():
         assert f"| `{data}`, {split} | {len(some)} | {' | '.join(cells)} |" in said
     warned = {name: table[table["data"] == "no micrograph"]["warned"] for name, table in tables.items()}
     assert f"of {warned['labelled'].sum()} of {len(warned['labelled'])} pictures" in said
-    assert f"the other of {warned['synthetic'].sum()}" in said
+    assert f"`synthetic` of {warned['synthetic'].sum()}" in said
     f1, other = (tables[name].groupby(["data", "split"])["f1"].mean()["emps"] for name in ("labelled", "synthetic"))
     assert f"{f1['validation']:.2f} on validation and {f1['test']:.2f} on test" in said
-    assert f"whose own is {other['validation']:.2f} and {other['test']:.2f}" in said
+    assert f"`synthetic` itself has {other['validation']:.2f} and {other['test']:.2f}" in said
     log = [row["emps"] for row in load_segmenter("labelled").history]
     assert f"{log[-1]:.3f} on `emps` and" in said
     assert f"fell to {min(log):.3f}" in said
@@ -536,7 +540,7 @@ def test_particles_are_followed_and_grow_as_the_table_says():
         f"the lowest HOTA is {least['network']:.2f}, all 40 exponents are within {off['network']:.3f}",
         f"hold the truth in {held['truth']} of 40 movies from true masks",
         f"in {held['network']} of 40 from the network's",
-        f"At one scale 1/2 comes out {half:.3f} off on average",
+        f"At one scale, the exponent 1/2 is off by {half:.3f} on average",
     ):
         assert words in said, words
 

@@ -264,3 +264,15 @@ def test_a_legend_is_no_wider_than_its_figure(dark_discs):
         box = figure.legends[0].get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
         assert len(figure.legends) == 1
+
+
+@pytest.mark.parametrize(("burnt_in", "corner"), [(False, "lower right"), (True, "lower left")])
+def test_a_scale_bar_does_not_hide_the_picture_s_own(burnt_in, corner):
+    picture = np.random.default_rng(0).integers(90, 130, (400, 500)).astype(np.uint8)
+    if burnt_in:
+        picture[360:372, 380:480] = 255
+    image = micrograph(picture, 0.5)
+    _, axes = mpl.pyplot.subplots()
+    drawing.show_micrograph(axes, image)
+    (bar,) = [artist for artist in axes.artists if isinstance(artist, ScaleBar)]
+    assert bar.location == ScaleBar(1, location=corner).location

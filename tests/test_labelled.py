@@ -38,10 +38,10 @@ def small(tmp_path_factory):
 
 
 def test_training_goes_on_where_it_stopped(small):
-    log = pd.read_csv(small / "without_teacher" / "log.csv")
+    log = pd.read_csv(labelled.place(small, Recipe()) / "log.csv")
     assert list(log["step"]) == [2, 4]
     assert log["loss"].between(0, 5).all()
-    best = temlib.load_segmenter(small / "without_teacher" / "latest.keras")
+    best = temlib.load_segmenter(labelled.place(small, Recipe()) / "latest.keras")
     start = temlib.load_segmenter("synthetic")
     assert best.scorer.fingerprint() == start.scorer.fingerprint()
     changed = [not np.array_equal(a, b) for a, b in zip(best.model.get_weights(), start.model.get_weights())]

@@ -46,7 +46,7 @@ def test_decisions_are_applied_and_said_in_tables_and_reports(reviewed):
     assert done.micrographs["particles"].tolist() == [1, 3]
     said = done.micrographs["review"].tolist()
     assert said == [
-        "3 found; 2 with equivalent_diameter_nm not from 11; by hand 1 taken out, 1 more by splitting; 1 counted, "
+        "3 found; 2 with equivalent_diameter_nm below 11; by hand 1 taken out, 1 more by splitting; 1 counted, "
         "0 cut by the frame",
         "",
     ]
@@ -85,7 +85,7 @@ def test_what_was_added_by_hand_is_there_where_nothing_is_found_now(reviewed):
     row = done.micrographs.set_index("micrograph").loc["c"]
     assert row["particles"] == 1
     assert row["review"] == (
-        "0 found; 1 with equivalent_diameter_nm not from 11; by hand 2 added; decisions about 2 of 2 known by overlap; "
+        "0 found; 1 with equivalent_diameter_nm below 11; by hand 2 added; decisions about 2 of 2 known by overlap; "
         "1 counted, 0 cut by the frame"
     )
     labels = load_labels(reviewed / "out" / "c_labels.tif")

@@ -49,11 +49,6 @@ class Kind:
     lazy: bool = True
     hdf5: bool = False
 
-    @property
-    def of_many_layouts(self) -> bool:
-        """Whether several programs write files of this suffix, each in its own way."""
-        return not self.reader
-
 
 READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
     **{suffix: Kind("Picture", lazy=suffix in ("tif", "tiff")) for suffix in PICTURES},

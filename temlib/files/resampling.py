@@ -32,7 +32,7 @@ def resize(image: np.ndarray, shape: tuple[int, int], box: Box | None = None) ->
     if image.ndim == 2:
         return take(as_picture(image), shape, box)
     maps = [take(as_picture(image[..., n]), shape, box) for n in range(image.shape[-1])]
-    return maps[0][..., None] if len(maps) == 1 else np.stack(maps, axis=-1)
+    return maps[0][..., None] if len(maps) == 1 else np.moveaxis(np.stack(maps), 0, -1)  # each map in one piece
 
 
 def as_picture(image: np.ndarray) -> Image.Image:

@@ -83,13 +83,14 @@ def average(levels: Sequence[Level], shape: tuple[int, int] | None = None) -> np
     -------
     float32 array of shape (*shape, 2), in [0, 1]
     """
-    total: np.ndarray = np.zeros((1, 1, 2), np.float32)
-    weights = np.float32(0)
+    total, weights = np.zeros((), np.float32), np.float32(0)
     for level in levels:
         weight = certainty(level.maps[..., 0])
-        maps = level.sampled_like(levels[-1]) if shape is None else level.at(shape)
-        total, weights = total + weight * maps, weights + weight
-    return np.clip(total / weights, 0, 1)
+        maps = weight * (level.sampled_like(levels[-1]) if shape is None else level.at(shape))
+        total = np.add(total, maps, out=maps)
+        weights += weight
+    total /= weights
+    return np.clip(total, 0, 1, out=total)
 
 
 def certainty(probability: np.ndarray) -> np.float32:

@@ -344,7 +344,7 @@ def _filled(text: str) -> str:
 
 def place(folder: Path, recipe: Recipe) -> Path:
     """Give the folder of one training."""
-    return folder / ("with_teacher" if recipe.teacher else "without_teacher")
+    return folder / f"{'with' if recipe.teacher else 'without'}_teacher_{recipe.seed}"
 
 
 def teacher(folder: Path, recipe: Recipe) -> Segmenter:

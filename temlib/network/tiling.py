@@ -123,9 +123,15 @@ def predict(network: Network, images: np.ndarray, tile: int = TILE) -> np.ndarra
             for some in (slice(first, first + together) for first in range(0, n, together)):
                 maps = network(padded[some, top:bottom, left:right, None])
                 if not result.size:
-                    result = np.empty((n, padded.shape[1] // 2, padded.shape[2] // 2, maps.shape[-1]), np.float32)
+                    result = _apart((n, padded.shape[1] // 2, padded.shape[2] // 2, maps.shape[-1]))
                 result[some, _half(row), _half(column)] = maps[:, _half(row, top), _half(column, left)]
     return result[:, : -(-height // 2), : -(-width // 2)]
+
+
+def _apart(shape: tuple[int, int, int, int]) -> np.ndarray:
+    """Give room for maps, each of which lies in one piece of memory: what reads one of them does not skip the other."""
+    n, height, width, outputs = shape
+    return np.moveaxis(np.empty((n, outputs, height, width), np.float32), 1, -1)
 
 
 def _half(core: list[int], start: int = 0) -> slice:

@@ -31,7 +31,7 @@ LABELLED = CARRIED / "labelled" / "segmenter.keras"
 """The one that went on learning from real labels; ``temlib.network.labelled`` made it."""
 
 CARRIED_SEGMENTERS = {"synthetic": BUNDLED, "labelled": LABELLED}
-"""What comes along with temlib, by name."""
+"""The bundled networks, by name."""
 
 DEFAULT = "labelled"
 """Which of them is taken where none is named."""

@@ -53,20 +53,22 @@ class Sums:
         near = ndimage.grey_dilation(hills.number, (_RING, _RING))
         near[hills.number > 0] = 0
         self.ring = _Pixels(near, self.number)
-        p, d, grey = level.maps[..., 0], level.maps[..., 1], level.grey
         self.of_hills = {"area": np.bincount(self.inside.which, minlength=self.number).astype(float)}
-        values = {"p": p, "pp": p**2, "d": d, "grey": grey}
+        p, grey = self.inside.take(level.maps[..., 0]), self.inside.take(level.grey)
+        values = {"p": p, "pp": p**2, "d": self.inside.take(level.maps[..., 1]), "grey": grey}
         for name, maps in around.items():
-            values |= {} if maps is None else {f"p_{name}": maps[..., 0], f"d_{name}": maps[..., 1]}
+            if maps is not None:
+                values |= {f"{what}_{name}": self.inside.take(maps[..., i]) for i, what in enumerate("pd")}
         self.of_hills |= {name: self.inside.sum(each) for name, each in values.items()}
         self.of_hills["p_top"] = self.inside.largest(p)
         self.of_rings = {"area": np.bincount(self.ring.which, minlength=self.number).astype(float)}
-        values = {"p": p, "grey": grey, "grey2": grey**2}
-        self.of_rings |= {name: self.ring.sum(each) for name, each in values.items()}
+        p, grey = self.ring.take(level.maps[..., 0]), self.ring.take(level.grey)
+        self.of_rings |= {name: self.ring.sum(each) for name, each in {"p": p, "grey": grey, "grey2": grey**2}.items()}
         y, x = (axis.astype(float) for axis in np.unravel_index(self.inside.where, hills.number.shape))
         moments = {"y": y, "x": x, "yy": y * y, "xx": x * x, "xy": x * y}
         self.of_hills |= {name: np.bincount(self.inside.which, each, self.number) for name, each in moments.items()}
-        self.noise = 1.4826 * np.median(np.abs(np.diff(grey, axis=1))) / np.sqrt(2) if grey.shape[1] > 1 else 0.0
+        steps = np.abs(np.diff(level.grey, axis=1))
+        self.noise = 1.4826 * np.median(steps) / np.sqrt(2) if steps.size else 0.0
         self.frame = np.zeros(self.number)
         self.sides = _sides(hills.number)
         for turned in (hills.number, hills.number.T):
@@ -80,11 +82,14 @@ class _Pixels:
         self.number, self.where = number, np.flatnonzero(labels)
         self.which = labels.ravel()[self.where]
 
-    def sum(self, values: np.ndarray) -> np.ndarray:
-        return np.bincount(self.which, values.ravel()[self.where], self.number)
+    def take(self, values: np.ndarray) -> np.ndarray:
+        return values.ravel()[self.where]
 
-    def largest(self, values: np.ndarray) -> np.ndarray:
-        return _largest(self.which, values.ravel()[self.where], self.number)
+    def sum(self, taken: np.ndarray) -> np.ndarray:
+        return np.bincount(self.which, taken, self.number)
+
+    def largest(self, taken: np.ndarray) -> np.ndarray:
+        return _largest(self.which, taken, self.number)
 
 
 class _Table:
@@ -140,8 +145,8 @@ def numbers_of(sums: Sums, joined: np.ndarray, shape: tuple[int, int], depth: fl
 def _said(table: _Table, top: np.ndarray) -> dict[str, np.ndarray]:
     pixels, hills = table.sums.inside, table.sums.hills
     mean, around = table.mean("p"), table.ring("p")
-    drawn = hills.height.ravel()[pixels.where] / np.maximum(top, 1e-6)[table.joined][pixels.which]
-    odd = np.abs(table.sums.level.maps[..., 1].ravel()[pixels.where] - drawn)
+    drawn = pixels.take(hills.height) / np.maximum(top, 1e-6)[table.joined][pixels.which]
+    odd = np.abs(pixels.take(table.sums.level.maps[..., 1]) - drawn)
     return {
         "p": mean,
         "p_spread": np.sqrt(np.maximum(table.mean("pp") - mean**2, 0)),

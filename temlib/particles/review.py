@@ -317,8 +317,8 @@ class Review:
         said = [f"{counts['found']} found"]
         for column, bounds in counts["filters"].items():
             low, high = (bounds[which] for which in ("low", "high"))
-            ends = [f"{word} {end:g}" for word, end in (("from", low), ("to", high)) if end is not None]
-            said.append(f"{bounds['outside']} with {column} not {' '.join(ends)}")
+            ends = [f"{word} {end:g}" for word, end in (("below", low), ("above", high)) if end is not None]
+            said.append(f"{bounds['outside']} with {column} {' or '.join(ends)}")
         hands = {"taken_out": "taken out", "removed": "removed", "added": "added"}
         hands |= {"split": "more by splitting", "merged": "fewer by merging"}
         by_hand = [f"{counts[name]} {words}" for name, words in hands.items() if counts[name]]

@@ -2,7 +2,7 @@
 
 For each seed twenty micrographs with their hand labels are drawn from the training split of emps, and the default
 segmenter learns from them. Its particles on all validation micrographs are judged in four ways: by a fixed rule
-(mean probability); by the scorer that comes along; by one that learned from the same twenty labels; by one that
+(mean probability); by the bundled scorer; by one that learned from the same twenty labels; by one that
 learned from them out of fold: the labels are halved by article, a network learns from each half, and what it
 proposes on the other is the lesson. All scorers are asked for the same confidences, one after another: a bound that
 suits one need not suit another. The test split is not touched.

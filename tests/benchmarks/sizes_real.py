@@ -34,7 +34,7 @@ MANY = 10
 
 @cache
 def network(name: str) -> temlib.Segmenter:
-    """Give a network that comes along."""
+    """Give a bundled network."""
     return temlib.load_segmenter(name, runtime="auto")
 
 

@@ -224,7 +224,7 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> S
     own = place(folder, recipe)
     own.mkdir(parents=True, exist_ok=True)
     lessons = Lessons(real_pool(folder, recipe), drawn_pool(folder, recipe))
-    segmenter = load_segmenter("synthetic")
+    segmenter = load_segmenter("synthetic", "keras")  # whose weights change below; OpenVINO would keep its own
     learner, average, rows = _taken_up(own, segmenter)
     validation = {name: of_split(name, "validation") for name in ("emps", "simulated")}
     done = int(rows[-1]["step"]) if rows else 0

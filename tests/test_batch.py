@@ -94,6 +94,27 @@ def test_particles_of_a_batch_have_one_distribution(folder):
     assert json.loads((folder / "out" / "b_report.json").read_text())["pixel_size_source"] == "given"
 
 
+def test_an_empty_picture_without_a_pixel_size_is_pooled_with_calibrated_ones(folder):
+    temlib.save_micrograph(micrograph(np.ones((100, 150), np.float32)), folder / "in" / "0_blank.hspy")
+    files = [folder / "in" / name for name in ("0_blank.hspy", "a.tif")]
+    done = batch.segment_files(files, folder / "out", Threshold(), progress=False)
+    assert list(done.micrographs["particles"]) == [0, 3]
+    table = pd.read_csv(folder / "out" / "distribution.csv", index_col="statistic")
+    assert table.loc["median", "unit"] == "nm"
+    assert table.loc["median", "value"] == pytest.approx(12.3, abs=0.5)
+
+
+def test_nothing_is_left_of_the_only_file_when_it_cannot_be_read_any_more(folder):
+    file = folder / "in" / "b.hspy"
+    batch.segment_files([file], folder / "out", Threshold(), progress=False)
+    file.write_bytes(b"no micrograph any more")
+    done = batch.segment_files([file], folder / "out", Threshold(), progress=False)
+    assert list(done.failed) == [str(file)]
+    assert not (folder / "out" / "particles.csv").exists()
+    assert not (folder / "out" / "distribution.csv").exists()
+    assert pd.read_csv(folder / "out" / "micrographs.csv").empty
+
+
 def test_a_second_run_does_what_is_new_alone(folder, monkeypatch):
     files = batch.files_in([folder / "in" / "a.tif"])
     batch.segment_files(files, folder / "out", Threshold(), progress=False)

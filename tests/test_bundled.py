@@ -31,6 +31,16 @@ def test_training_goes_on_where_it_stopped(small):
     assert temlib.load_segmenter(small / "best.keras").model.count_params() > 0
 
 
+def test_training_that_is_done_gives_the_best_state_again(small, monkeypatch):
+    monkeypatch.setattr(
+        bundled, "of_split", lambda data, *splits: temlib.datasets.load("simulated", ["simulated_0000"])
+    )
+    recipe = Recipe(steps=4, batch_size=2, alpha=0.25, widths=(8, 8, 8, 8, 8), window=64, micrographs=3, views=2)
+    again = bundled.pretrain(small, recipe, check_every=2).model.get_weights()
+    for kept, given in zip(temlib.load_segmenter(small / "best.keras").model.get_weights(), again, strict=True):
+        np.testing.assert_array_equal(kept, given)
+
+
 def test_the_encoder_learns_too():
     learner = bundled.network(Recipe(alpha=0.25, widths=(8, 8, 8, 8, 8)))[-1]
     before = [w.copy() for w in learner.get_weights()]

@@ -24,6 +24,7 @@ def test_names_tell_data_encoder_and_unusual_seeds(tmp_path):
     assert temlib.Run("emps", "imagenet").name == "emps-imagenet"
     assert temlib.Run("emps", "imagenet", seed=7).name == "emps-imagenet-seed7"
     assert temlib.Run("simulated", str(tmp_path / "net.weights.h5")).name == "simulated-net"
+    assert temlib.Run("simulated", str(tmp_path / "mobilenet_0.5_224.weights.h5")).name == "simulated-mobilenet_0.5_224"
 
 
 def test_what_stands_for_the_experiment_is_called_by_its_name():

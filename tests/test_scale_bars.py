@@ -449,3 +449,13 @@ def test_pictures_that_are_no_micrographs_have_no_scale_bar():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not [name for name, picture in pictures().items() if temlib.read_scale_bar(picture)]
+
+
+def test_no_particle_is_lost_where_marks_hide_most_of_the_background():
+    labels = np.repeat(np.arange(1, 11), 50).reshape(10, 50).repeat(5, axis=0)
+    labels[:10] = 0
+    hidden = np.zeros(labels.shape, bool)
+    hidden[:8] = True
+    np.testing.assert_array_equal(marks.without_marks(labels, hidden), np.maximum(labels - 2, 0))
+    whole = np.ones((20, 20), np.int32)
+    np.testing.assert_array_equal(marks.without_marks(whole, np.zeros(whole.shape, bool)), whole)

@@ -172,6 +172,16 @@ def test_fits_and_counts_follow_the_weights_of_the_frame():
     assert found.mean.value == pytest.approx(np.average(found.sizes, weights=found.counts))
 
 
+def test_a_frame_too_small_for_any_whole_particle_takes_no_part():
+    table = in_frame(seen_in(one_to_one(4000), (200, 200)), (200, 200)).assign(micrograph="large")
+    table = table[table["equivalent_diameter_px"] > 30]
+    cut = in_frame(table.iloc[:1], (40, 40)).assign(micrograph="small", touches_edge=True)
+    cut[["top_px", "left_px"]], cut[["bottom_px", "right_px"]] = 0, 39
+    alone, both = (size_distribution(each, n_bootstrap=0) for each in (table, pd.concat([table, cut])))
+    assert both.mean.value == pytest.approx(alone.mean.value)
+    assert both.median.value == pytest.approx(alone.median.value)
+
+
 def test_each_micrograph_of_a_pooled_table_has_its_frame():
     shapes = {"a": (200, 200), "b": (100, 160), "c": (50, 300)}  # the last one never holds a large one
     thrown = {"a": 4000, "b": 16000, "c": 8000}  # of other crowding each

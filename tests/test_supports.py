@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temlib.synthetic import DISTRIBUTIONS, MATERIALS, SHAPES, Scene, Support, optics, sample, simulate, supports
+from temlib.synthetic import (
+    DISTRIBUTIONS,
+    MATERIALS,
+    SHAPES,
+    Scene,
+    Support,
+    optics,
+    sample,
+    simulate,
+    simulation,
+    supports,
+)
 from temlib.synthetic.aggregates import DIMENSION, PREFACTOR, aggregate
 from temlib.synthetic.materials import attenuation_length_nm, cross_section_nm2
 from temlib.synthetic.shapes import wetting
@@ -244,6 +255,8 @@ def test_the_flyback_draws_out_picture_and_truth_alike():
     labels = optics.fly_back(scene, pixels.astype(np.int32))
     assert labels.dtype == np.int32
     assert np.abs(labels - optics.fly_back(scene, pixels)).max() <= 0.5
+    bright = replace(scene, mode="bright_field")
+    assert optics.fly_back(bright, pixels) is pixels, "only a scanned picture is drawn out"
 
 
 # --- The distribution ---------------------------------------------------------------------------
@@ -318,3 +331,14 @@ def test_every_number_of_a_support_has_a_range():
 
     numbers = {name for name, value in vars(Support()).items() if type(value) in (int, float)}
     assert set(scene._SUPPORT_RANGES) == numbers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_can_be_seen_is_judged_against_a_picture_that_drifts_and_jitters_alike(seed, monkeypatch):
+    pictures = []
+    form = simulation.form_image
+    monkeypatch.setattr(simulation, "form_image", lambda *given: pictures.append(form(*given)) or pictures[-1])
+    scene = replace(CATALYST, mode="dark_field", n_particles=0, scan_jitter_px=0.5, scan_flicker=0.05, visibility=4)
+    simulate(scene, seed)
+    (picture, _), (empty, _) = pictures
+    np.testing.assert_array_equal(picture, empty)

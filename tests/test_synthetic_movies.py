@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.registration import phase_cross_correlation
 
-from temlib.synthetic import Scene, movie
+from temlib.synthetic import Scene, histories, movie
 
 SCENE = Scene(size_px=128, n_particles=6, diameter_nm=10, diameter_spread=0.2)
 FEW = Scene(size_px=96, n_particles=0)
@@ -145,3 +145,9 @@ def test_what_makes_no_sense_is_refused_in_a_line(changes, words):
         movie(SCENE, 0)
     with pytest.raises(ValueError, match="a movie has no marks"):
         movie(Scene(marks=True), 3)
+
+
+def test_what_merges_with_one_that_merges_at_once_is_in_the_last():
+    merged = {1: 2, 2: 3, 4: 5}
+    assert histories._end_of_merged(2, merged, {3}) == ("merges into", 3)
+    assert histories._end_of_merged(5, merged, {3}) == ("leaves", 0)

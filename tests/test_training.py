@@ -262,6 +262,20 @@ def test_fine_tuning_gives_the_best_on_validation_and_leaves_the_given_one_alone
         np.testing.assert_array_equal(a, b)
 
 
+def test_fine_tuning_learns_from_what_the_segmenter_was_told_to_look_for(trained, dark_discs, monkeypatch):
+    images, masks = dark_discs
+    seen, windows_of = [], training.windows_of
+    monkeypatch.setattr(training, "windows_of", lambda *given: seen.append(given) or windows_of(*given))
+    told = trained.looking_for(contrast="bright", diameter_px=30)
+    options = {"epochs": 1, "views": 1, "window": 64, "progress": False}
+    temlib.fine_tune(
+        told, images[:1], masks[:1], validation=(images[1:2], masks[1:2]), stages=("conv_pw_6",), **options
+    )
+    grey, factor = seen[0][0][0], seen[0][2][0]
+    np.testing.assert_array_equal(grey, -images[0].data)
+    assert factor == pytest.approx(np.median(told.sought.on(images[0]).scales(told.particle_size)))
+
+
 def test_training_with_fine_tuning_learns_nothing_from_what_it_holds_back(dark_discs, monkeypatch):
     images, masks = (list(part) for part in dark_discs)
     settings = {"weights": None, "alpha": 0.25, "views": 1, "window": 64, "seed": 3, "progress": False}

@@ -45,7 +45,7 @@ from temlib.particles.placing import Found
 from temlib.particles.report import save_report
 from temlib.particles.review import Review, apply_review, reviews_in
 from temlib.progress import progress_bar
-from temlib.writing import write_atomically, write_table
+from temlib.writing import write_atomically, write_table, writing_to
 
 __all__ = ["Batch", "files_in", "names_of", "overlay", "segment_files"]
 
@@ -240,6 +240,10 @@ class _Work:
             batch.notes += write_distribution(rows, tables, self.out / _DISTRIBUTION)
             batch.notes += without_report(rows)
             batch.notes += self._hint(rows)
+        else:
+            with writing_to(self.out):
+                for table in (_PARTICLES, _DISTRIBUTION):
+                    (self.out / table).unlink(missing_ok=True)
         return batch
 
     def _hint(self, rows: pd.DataFrame) -> list[str]:

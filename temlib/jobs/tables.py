@@ -88,7 +88,7 @@ def write_distribution(rows: pd.DataFrame, tables: Sequence[pd.DataFrame], path:
         named = zip(rows["micrograph"], tables, strict=True)
         parts = [_statistics(table, name) for name, table in named if whole_particles(table) >= FEWEST]
     else:
-        particles = pd.concat(tables)
+        particles = pd.concat([table for table in tables if len(table)] or tables)  # an empty one has other columns
         parts = [_statistics(particles)] if whole_particles(particles) >= FEWEST else []
     if not parts:
         with writing_to(path):

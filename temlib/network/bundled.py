@@ -37,6 +37,7 @@ from temlib.network.finding import LEAST_PROBABILITY
 from temlib.network.learning import compile_for_training, cross_entropy_and_dice
 from temlib.network.segmenter import Segmenter, load_segmenter
 from temlib.network.trust import DOUBTFUL, Trust, agreement, contradiction
+from temlib.network.workers import fingerprint
 from temlib.particles.scores import iou, particle_f1
 from temlib.pixel_classifier import otsu_mask
 from temlib.progress import progress_bar
@@ -186,7 +187,7 @@ def pretrain(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -
             learner.save(state)
             pd.DataFrame(rows).to_csv(log, index=False, float_format="%.4f")
             bar.set_postfix({name: f"{value:.3f}" for name, value in scores.items()})
-    return segmenter
+    return load_segmenter(folder / "best.keras")
 
 
 def network(recipe: Recipe) -> tuple[keras.Model, keras.Model, keras.Model]:
@@ -273,7 +274,7 @@ def put_into_package(
     Parameters
     ----------
     folder : Path
-        Holds ``best.keras``. What is scored is kept in ``scores.csv`` there, set by set, and a rerun goes on.
+        Holds ``best.keras``. Its scores are kept there, set by set, under its fingerprint, and a rerun goes on.
     target, measured : Path
         For the segmenter (``CARD.md`` is written beside it), and for the scores.
     card : function
@@ -291,8 +292,9 @@ def put_into_package(
         As of :func:`bundle`.
     """
     segmenter = load_segmenter(folder / "best.keras")
+    kept = folder / f"scores_{fingerprint(segmenter)[:12]}.csv"
     sets = _sets(segmenter.with_runtime("auto"), synthetic_micrographs, nothing)
-    table = _scored({which: rows for which, rows in sets.items() if which not in learned}, folder / "scores.csv")
+    table = _scored({which: rows for which, rows in sets.items() if which not in learned}, kept)
     calibrates = (table["data"] == "synthetic bright_field") | (
         (table["data"] == "simulated") & (table["split"] != "test")
     )

@@ -32,6 +32,7 @@ __all__ = [
     "Course",
     "Labelled",
     "adapt",
+    "as_looked_at",
     "check",
     "compile_for_training",
     "copy_of",
@@ -101,16 +102,21 @@ def adapt(
     team = [layer for layer in model.layers if layer.name.startswith("decoder")]
     for decoder in team:
         decoder.trainable = True
-    factors = [_factor(segmenter, image, mask) for image, mask in zip(images, masks, strict=True)]
-    seen = (
-        [-as_array(image).astype(np.float32) for image in images] if segmenter.sought.contrast == "bright" else images
-    )
+    seen, factors = as_looked_at(segmenter, images, masks)
     windows, truth = windows_of(seen, masks, factors, views, window, segmenter.levels, augmentation, views_seed)
     course = Course(epochs, batch_size, learning_rate, order_seed)
     with cached_features(encoder, windows, views * len(images), None, progress) as features:
         teach(team, features, np.stack(truth), course, adapted, progress=progress)
     before, after = (scored(each, (images, masks))["validation_iou"] for each in (segmenter, adapted))
     return replace(adapted if after > before else segmenter, runtime=segmenter.runtime, _network=Started())
+
+
+def as_looked_at(segmenter: Any, images: Sequence[Any], masks: Sequence[Any]) -> tuple[Sequence[Any], list[float]]:
+    """Give images in the contrast that a segmenter looks for, and the scale at which it learns from each."""
+    factors = [_factor(segmenter, image, mask) for image, mask in zip(images, masks, strict=True)]
+    if segmenter.sought.contrast != "bright":
+        return images, factors
+    return [-as_array(image).astype(np.float32) for image in images], factors
 
 
 def _factor(segmenter: Any, image: Any, mask: Any) -> float:

@@ -27,6 +27,7 @@ from temlib.network.feature_cache import cached_features
 from temlib.network.learning import (
     Course,
     Labelled,
+    as_looked_at,
     check,
     compile_for_training,
     copy_of,
@@ -226,7 +227,7 @@ def fine_tune(
     model, history = tuned.model, tuned.history
     history.append({"stage": 0} | scored(segmenter, validation))
     best, best_weights = history[-1]["validation_iou"], model.get_weights()
-    factors = [scale_for(as_array(mask) != 0, segmenter.particle_size) for mask in masks]
+    seen, factors = as_looked_at(segmenter, images, masks)
     steps = epochs * -(-views * len(images) // batch_size)
     seeds = iter(np.random.SeedSequence(seed).generate_state(2 * len(stages) * epochs).tolist())
     with progress_bar(show=progress, total=len(stages) * epochs, desc="fine-tuning") as bar:
@@ -235,7 +236,7 @@ def fine_tune(
             compile_for_training(model, learning_rate, steps)
             for epoch in range(epochs):
                 options = (factors, views, window, segmenter.levels, augmentation, next(seeds))
-                windows, truth = windows_of(images, masks, *options)
+                windows, truth = windows_of(seen, masks, *options)
                 grey = np.stack(list(windows))[..., None]
                 targets = np.stack(truth)
                 batches = order_of(len(grey), batch_size, np.random.default_rng(next(seeds)))

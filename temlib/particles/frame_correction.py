@@ -86,7 +86,8 @@ def _weights(places: np.ndarray, found: np.ndarray, micrographs: np.ndarray) -> 
     """
     mean_places = places.mean(axis=0)
     for _ in range(_MOST_TURNS):
-        weights = 1 / (places @ (found / mean_places))
+        density = np.divide(found, mean_places, out=np.zeros(len(found)), where=mean_places > 0)  # no place, none found
+        weights = 1 / (places @ density)
         weights /= weights.sum()
         before, mean_places = mean_places, weights @ places
         if np.allclose(mean_places, before, rtol=_PRECISION, atol=0):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -72,9 +73,8 @@ class Run:
     @property
     def name(self) -> str:
         """Data set and encoder, and the seed where it is not the usual one."""
-        encoder = (
-            self.encoder if self.weights in (None, "bundled", "imagenet") else Path(self.encoder).name.split(".")[0]
-        )
+        ours = self.weights in (None, "bundled", "imagenet")
+        encoder = self.encoder if ours else re.sub(r"(\.weights)?\.(h5|keras)$", "", Path(self.encoder).name)
         return f"{self.data}-{encoder}" + ("" if self.seed == DEFAULT_SEED else f"-seed{self.seed}")
 
     @property

@@ -270,7 +270,7 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
             world.nucleate(time)
         rows.append(_rows(world, frame, time, drift[frame]))
         seen = set(rows[-1]["particle"].tolist())
-        ends |= {small: ("merges into", large) if large in seen else ("leaves", 0) for small, large in merged.items()}
+        ends |= {small: _end_of_merged(large, merged, seen) for small, large in merged.items()}
         lost = (
             np.isin(world.number, list(_last_seen(rows, before) - seen)) if frame else np.zeros(len(world.number), bool)
         )
@@ -280,6 +280,13 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
     moved = {"frame": np.arange(frames), "time_s": times, "drift_y_nm": drift[:, 0], "drift_x_nm": drift[:, 1]}
     particles = pd.DataFrame(table)
     return History(particles, _events(particles, ends, frames), pd.DataFrame(moved), reach)
+
+
+def _end_of_merged(large: int, merged: dict[int, int], seen: set[int]) -> tuple[str, int]:
+    """Say how a particle that merged ends; what took it in may itself have merged since the last frame."""
+    while large in merged:
+        large = merged[large]
+    return ("merges into", large) if large in seen else ("leaves", 0)
 
 
 def _begin(

@@ -173,7 +173,7 @@ def fly_back(scene: Scene, pixels: np.ndarray) -> np.ndarray:
         Of the micrograph with its margin. Whole numbers (labels) are taken from the nearest pixel, others
         interpolated.
     """
-    if not scene.flyback_px:
+    if not scene.flyback_px or scene.mode != "dark_field":
         return pixels
     column = np.arange(pixels.shape[1], dtype=np.float32)
     inside = np.maximum(column - MARGIN, 0)

@@ -119,7 +119,7 @@ def simulate(
     shining = camera.illumination(scene, light)
     image, table = intensity[FIELD] * shining, specimen.describe(scene, particles)
     if scene.visibility:
-        again = streams(seed, 9)[4]  # the lens once more, so that both pictures drift and jitter alike
+        _, _, _, again, *_ = streams(seed, 9)  # the lens once more, so that both pictures drift and jitter alike
         empty, _ = form_image(scene, specimen.without_particles(scene), film_nm, layer, again)
         ratio = visibility.contrast_to_noise(scene, image, empty[FIELD] * shining, labels, len(table))
         labels[ratio[labels] < scene.visibility] = 0

@@ -104,9 +104,9 @@ def without_marks(labels: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """
     area = np.bincount(labels.ravel())
     hidden = np.bincount(labels.ravel(), weights=marks.ravel(), minlength=len(area))
-    gone = hidden > 0.5 * area
-    numbers = np.cumsum(~gone & (area > 0)) - 1
-    numbers[gone] = 0
+    stay = (hidden <= 0.5 * area) & (area > 0)
+    stay[0] = False
+    numbers = np.where(stay, np.cumsum(stay), 0)
     kept = numbers.astype(labels.dtype)[labels]
     kept[marks] = 0
     return kept

@@ -7,6 +7,7 @@ from skimage.draw import polygon
 
 from temlib.files.micrographs import micrograph
 from temlib.particles.measurement import SHAPE_GROUPS, cluster_shapes, measure_particles, shape_groups
+from temlib.particles.size_distribution import size_distribution
 from temlib.synthetic import Scene
 from temlib.synthetic.shapes import SHAPES
 from temlib.writing import write_table
@@ -287,3 +288,19 @@ def test_every_particle_is_in_one_group_and_its_twin_in_the_same(seed, n_groups)
     assert len(groups) == 2 * len(table)
     assert np.array_equal(groups[: len(table)], groups[len(table) :])
     assert len(np.unique(groups)) == n_groups
+
+
+@pytest.mark.parametrize("rows", [slice(0, 80), slice(420, 500)])
+def test_a_data_bar_is_no_part_of_the_frame(rows):
+    y, x = np.mgrid[:500, :400]
+    labels = np.zeros((500, 400), int)
+    centres = [(y, x) for y in range(100, 410, 50) for x in range(30, 390, 50)]
+    for number, (cy, cx) in enumerate(centres, 1):
+        labels[np.hypot(y - cy, x - cx) < 8] = number
+    bar = np.zeros(labels.shape, bool)
+    bar[rows] = True
+    with_bar = measure_particles(labels, marks=bar)
+    image = measure_particles(labels[~bar.all(axis=1)])
+    assert set(with_bar["frame_height_px"]) == {420}
+    whole = size_distribution(image).number_density
+    assert size_distribution(with_bar).number_density == pytest.approx(whole)

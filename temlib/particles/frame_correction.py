@@ -67,7 +67,8 @@ def frame_weights(
     frames, pixels = _frames(table, frame_px), _pixels(table)
     high = table[[*_HIGH]].to_numpy(float)
     sizes = high - table[[*_LOW]].to_numpy(float)
-    if not (high <= frames).all() or not (frames - 1 - sizes > 0)[whole].all():
+    given = not isinstance(frame_px, str)  # in a table boxes may lie below a data bar, which is no part of its frame
+    if (given and not (high <= frames).all()) or not (frames - 1 - sizes > 0)[whole].all():
         raise ValueError(f"particles do not fit in frame_px={_short(frames)}; pass height and width of the micrographs")
     kinds, kind = np.unique(np.hstack([frames, pixels]), axis=0, return_inverse=True)
     kind = kind.ravel()

@@ -95,8 +95,9 @@ def measure_particles(
         - ``centroid_y_px``, ``centroid_x_px``: in array coordinates, pixel centres at whole numbers.
         - ``top_px``, ``left_px``, ``bottom_px``, ``right_px``: ``labels[top:bottom, left:right]`` holds it.
         - ``touches_edge``: whether it reaches the frame of the image, or a mark, which may cut it.
-        - ``frame_height_px``, ``frame_width_px``: of the image; and ``pixel_height_nm``, ``pixel_width_nm``
-          where the pixel size is known. :func:`temlib.size_distribution` corrects for the frame with them.
+        - ``frame_height_px``, ``frame_width_px``: of the image, less its data bars; and ``pixel_height_nm``,
+          ``pixel_width_nm`` where the pixel size is known. :func:`temlib.size_distribution` corrects for the frame
+          with them.
         - ``confidence``: as it was given.
 
         With ``image``: ``mean_grey``, ``background_grey`` (mean of the background pixels 2 to 6 pixels
@@ -122,8 +123,10 @@ def measure_particles(
     columns = measured_columns(compact, size, chances)
     columns["particle"] = originals[columns["particle"]].astype(int)
     if marks is not None:
-        hidden = array[binary_dilation(_like(array, marks, "marks"))]
+        marks = _like(array, marks, "marks").astype(bool)
+        hidden = array[binary_dilation(marks)]
         columns["touches_edge"] = columns["touches_edge"] | np.isin(columns["particle"], hidden)
+        columns[FRAME_COLUMNS[0]] = columns[FRAME_COLUMNS[0]] - _rows_of_data_bars(marks)
     if confidence is not None:
         columns["confidence"] = _confidence(confidence, columns["particle"])
     if image is not None:
@@ -172,6 +175,12 @@ def measured_columns(
     if pixel_size_nm is not None:
         columns |= {name: np.full(n, edge) for name, edge in zip(PIXEL_COLUMNS, pixel_size_nm, strict=True)}
     return columns
+
+
+def _rows_of_data_bars(marks: np.ndarray) -> int:
+    """Count the rows at the upper and the lower side that marks hide from end to end; nothing was imaged there."""
+    bare = np.flatnonzero(~marks.all(axis=1))
+    return len(marks) - (int(bare[-1] - bare[0]) + 1 if len(bare) else 0)
 
 
 def _names(names: Iterable[str], pixel_size_nm: tuple[float, float] | None) -> list[str]:

@@ -24,8 +24,9 @@ from temlib.errors import MicrographError
 from temlib.files.labels.label_files import outlines
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of
 from temlib.palette import COLOURS
+from temlib.particles.frame_correction import FRAME_COLUMNS
 from temlib.particles.intervals import QUANTILES
-from temlib.particles.size_distribution import SizeDistribution, size_distribution
+from temlib.particles.size_distribution import Frames, SizeDistribution, size_distribution
 from temlib.writing import write_text
 
 if TYPE_CHECKING:
@@ -276,7 +277,8 @@ def _matching(image: Any, labels: Any) -> np.ndarray:
 def _distribution(table: pd.DataFrame, frame_px: tuple[int, int]) -> SizeDistribution | None:
     if (~table["touches_edge"].astype(bool)).sum() < 2:
         return None
-    return size_distribution(table, frame_px=frame_px if "top_px" in table else None)
+    frame: Frames = "table" if {*FRAME_COLUMNS} <= set(table) else frame_px
+    return size_distribution(table, frame_px=frame if "top_px" in table else None)
 
 
 def _counted(table: pd.DataFrame, distribution: SizeDistribution | None) -> pd.DataFrame:

@@ -200,6 +200,39 @@ def test_an_accepted_label_is_written_again_over_what_another_painter_wrote(two,
     second.paint("particle", [[9, 9]])  # another micrograph of the same folder
 
 
+def test_an_accepted_label_stays_what_was_accepted_whatever_is_learned_elsewhere(two, tmp_path):
+    images, masks = two
+    painter = temlib.LabelPainter(images, tmp_path)
+    scribble(painter, masks[0])
+    painter.show(1)
+    painter.accept()
+    accepted = painter.label
+    painter.show(0)
+    painter.paint("particle", [(10, 10), (90, 10)], 20)
+    painter.show(1)
+    assert np.array_equal(painter.label, accepted)
+    painter.save()
+    painter.accept()
+    assert np.array_equal(painter.masks[0].data, accepted)
+    again = temlib.LabelPainter(images, tmp_path)
+    again.show(1)
+    assert np.array_equal(again.label, accepted)
+    ask(again, "withdraw")
+    assert not np.array_equal(again.label, accepted), "what is not accepted is learned anew"
+
+
+def test_a_stroke_that_could_not_be_saved_leaves_no_accepted_label(two, tmp_path):
+    images, masks = two
+    first, second = (temlib.LabelPainter(images, tmp_path) for _ in "12")
+    scribble(first, masks[0])
+    first.accept()
+    second.reload()
+    second.painting.withdraw()
+    assert "has changed since it was read" in ask(first, "stroke", kind="particle", points=[[5, 5]], size=9)
+    assert not first._state["accepted"]
+    assert first.label[4, 4]
+
+
 def test_accepted_labels_are_files_that_others_read(two, tmp_path):
     images, masks = two
     painter = temlib.LabelPainter(images, tmp_path)

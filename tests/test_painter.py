@@ -476,3 +476,30 @@ def test_a_line_over_a_particle_tells_the_segmenter_its_size(two, tmp_path):
     plain = temlib.LabelPainter(images, tmp_path / "plain")
     assert "segmenter=" in ask(plain, "diameter", points=[[10, 10], [22, 15]])
     assert plain.diameter == {}
+
+
+def test_a_diameter_in_nm_does_not_bar_the_way_to_micrographs_without_a_pixel_size(two, tmp_path):
+    images, _ = two
+
+    class Asked:
+        def __init__(self, diameter_nm=None):
+            self.diameter_nm = diameter_nm
+
+        def looking_for(self, diameter_nm):
+            return Asked(diameter_nm)
+
+        def __call__(self, image):
+            if self.diameter_nm and temlib.pixel_size_of(image) is None:
+                raise ValueError("the pixel size is unknown")
+            return np.full(image.data.shape, self.diameter_nm is not None)
+
+    calibrated, plain = micrograph(images[0].data, 0.5, "calibrated"), micrograph(images[1].data, title="plain")
+    painter = temlib.LabelPainter([calibrated, plain], tmp_path, segmenter=Asked())
+    assert ask(painter, "diameter", points=[[10, 10], [22, 15]]) == ""
+    assert painter.label.all()
+    assert ask(painter, "go", step=1) == ""
+    assert painter._state["name"] == "plain"
+    assert not painter.label.any(), "as the segmenter was before"
+    assert ask(painter, "scale bar", points=[[10, 90], [60, 90]], length_nm=25) == ""
+    assert ask(painter, "correct") == ""
+    assert painter.label.all(), "the size is looked for where it can be"

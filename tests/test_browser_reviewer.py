@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import temlib
-from tests.lab import jupyterlab, open_and_run
+from tests.lab import draw_with_a_palm_down, jupyterlab, open_and_run
 from tests.test_review import drawn, image_of
 
 CELL = """
@@ -112,6 +112,16 @@ def test_every_tool_does_what_it_says_and_the_file_follows(browser, lab, tmp_pat
     assert "1 added" in page.locator(".temlib-reviewer .hands").inner_text()
     page.locator(".temlib-reviewer button[data-do=undo]").click()
     counted(page, 4)
+    page.close()
+
+
+def test_a_palm_does_not_end_a_lasso(browser, lab, tmp_path):
+    page = open_reviewer(browser, lab)
+    page.locator(".temlib-reviewer button[data-tool=lasso]").click()
+    way = on_screen(page, (8, 3), (40, 3), (40, 28), (8, 28), (8, 4))
+    draw_with_a_palm_down(page, way, *on_screen(page, (84.5, 44.5)))
+    counted(page, 3)
+    assert [number for number, fate in kept_in(tmp_path).fates.items() if fate == 3] == [1, 2]
     page.close()
 
 

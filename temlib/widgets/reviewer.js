@@ -703,25 +703,27 @@ function render({ model, el }) {
     return [...found];
   }
 
-  stage.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    stage.focus({ preventScroll: true });
-    if (event.button === 1 || tool === "pan" || space) scene.take(event);
-    else if (event.button !== 0) return;
+  function down(event) {
+    const takes = event.button === 1 || tool === "pan" || space;
+    if (!takes && event.button !== 0) return false;
+    if (takes) scene.take(event);
     else begin(pointOf(event));
-    stage.setPointerCapture(event.pointerId);
     pointTo(pointOf(event));
-  });
-  stage.addEventListener("pointermove", (event) => {
+    return true;
+  }
+
+  function move(event) {
     if (scene.held()) scene.move(event);
     else if (stroke) for (const each of event.getCoalescedEvents?.() ?? [event]) follow(pointOf(each));
     pointTo(pointOf(event));
-  });
-  for (const end of ["pointerup", "pointercancel"])
-    stage.addEventListener(end, () => {
-      scene.letGo();
-      if (stroke) finish();
-    });
+  }
+
+  function up() {
+    scene.letGo();
+    if (stroke) finish();
+  }
+
+  listenToPointer(stage, down, move, up);
   stage.addEventListener("pointerleave", () => {
     if (!stroke && !byKeys) pointTo(null);
   });

@@ -13,6 +13,7 @@ from temlib.files.micrographs import micrograph
 from temlib.files.scale_bars.scale_bar import ScaleBar
 from temlib.particles.scores import iou
 from temlib.pixel_classifier import annotator_strokes
+from temlib.widgets.front_end import sources_of
 from temlib.widgets.painting import FILES
 from temlib.widgets.strokes import Stroke, draw, rasterise
 from tests.conftest import disc
@@ -347,6 +348,13 @@ def test_a_folder_of_files_is_gone_through(two, tmp_path):
     ask(painter, "go", step=1)
     assert painter._state["name"] == "b"
     assert len(temlib.LabelPainter(tmp_path, tmp_path)._names) == 3, "its own files are no micrographs"
+
+
+def test_each_micrograph_has_a_name_of_its_own_whatever_the_titles(two):
+    titles = ["frame", "frame_3", "frame", "frame_4", "frame"]
+    named = sources_of([micrograph(two[0][0].data, title=title) for title in titles])
+    assert list(named) == ["frame", "frame_3", "frame_4", "frame_4_4", "frame_5"]
+    assert len({id(each) for each in named.values()}) == len(titles)
 
 
 def test_nothing_to_paint_on_is_said(tmp_path, two):

@@ -54,6 +54,23 @@ def open_and_run(page: object, address: str) -> None:
     page.keyboard.press("Shift+Enter")
 
 
+def draw_with_a_palm_down(page: object, points: list[tuple[float, float]], palm: tuple[float, float]) -> None:
+    """Draw with one finger from point to point of the screen, while from the second on a palm lies there."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", points[0])
+    touch("touchMove", points[1])
+    touch("touchStart", points[1], palm)
+    for point in points[2:]:
+        touch("touchMove", point, palm)
+    touch("touchEnd", points[-1])
+    touch("touchEnd")
+
+
 def _wait_for(address: str, log: Path) -> None:
     for _ in range(180):
         try:

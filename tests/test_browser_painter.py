@@ -10,7 +10,7 @@ import temlib
 from temlib import datasets
 from temlib.files.scale_bars.scale_labels import can_read
 from tests.benchmarks.scale_bars import drawn
-from tests.lab import jupyterlab, open_and_run
+from tests.lab import draw_with_a_palm_down, jupyterlab, open_and_run
 
 NAMES = list(datasets.table("simulated")["name"][:2])
 CELL = f"""
@@ -45,11 +45,16 @@ def open_painter(browser, address):
     return page
 
 
-def drag(page, start, end):
-    """Move the mouse with its button down between two points (x, y) of the micrograph."""
+def on_screen(page, *points):
+    """Give points (x, y) of the micrograph as points of the screen."""
     box = page.locator(".temlib-painter canvas.picture").bounding_box()
     scale = box["width"] / page.locator(".temlib-painter canvas.picture").evaluate("canvas => canvas.width")
-    (x0, y0), (x1, y1) = ((box["x"] + x * scale, box["y"] + y * scale) for x, y in (start, end))
+    return [(box["x"] + x * scale, box["y"] + y * scale) for x, y in points]
+
+
+def drag(page, start, end):
+    """Move the mouse with its button down between two points (x, y) of the micrograph."""
+    (x0, y0), (x1, y1) = on_screen(page, start, end)
     page.mouse.move(x0, y0)
     page.mouse.down()
     page.mouse.move(x1, y1, steps=6)
@@ -100,6 +105,22 @@ def test_paint_accept_and_find_it_again(browser, lab, tmp_path):
     page.locator(".temlib-painter button[data-do=previous]").click()
     page.locator(".temlib-painter .count", has_text="1 of 2, 1 accepted").wait_for()
     page.wait_for_function(f"() => ({COUNT})('marks') === {painted} && ({COUNT})('label') === {found}")
+    page.close()
+
+
+def test_a_palm_neither_ends_a_stroke_nor_paints_one(browser, lab, tmp_path):
+    page = open_painter(browser, lab)
+    way = [(20, 20), (40, 20), (40, 40), (20, 40)]
+    draw_with_a_palm_down(page, on_screen(page, *way), *on_screen(page, (100, 100)))
+    answered(page, 1)
+    drag(page, (60, 20), (70, 20))
+    answered(page, 2)
+    record = json.loads((tmp_path / "labels" / f"{NAMES[0]}_strokes.json").read_text())
+    touched, drawn = (stroke["points"] for stroke in record["strokes"])
+    for corner in way:
+        assert np.hypot(*(np.array(touched) - corner).T).min() < 2
+    assert np.max(touched) < 45, "nothing goes to the palm"
+    assert np.hypot(*np.subtract(drawn[0], (60, 20))) < 2, "the next stroke is one again"
     page.close()
 
 

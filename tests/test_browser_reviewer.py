@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import temlib
-from tests.lab import jupyterlab, open_and_run
+from tests.lab import draw_with_a_palm_down, jupyterlab, open_and_run
 from tests.test_review import drawn, image_of
 
 CELL = """
@@ -115,6 +115,16 @@ def test_every_tool_does_what_it_says_and_the_file_follows(browser, lab, tmp_pat
     page.close()
 
 
+def test_a_palm_does_not_end_a_lasso(browser, lab, tmp_path):
+    page = open_reviewer(browser, lab)
+    page.locator(".temlib-reviewer button[data-tool=lasso]").click()
+    way = on_screen(page, (8, 3), (40, 3), (40, 28), (8, 28), (8, 4))
+    draw_with_a_palm_down(page, way, *on_screen(page, (84.5, 44.5)))
+    counted(page, 3)
+    assert [number for number, fate in kept_in(tmp_path).fates.items() if fate == 3] == [1, 2]
+    page.close()
+
+
 def test_a_slider_moves_particles_out_and_in_and_is_one_step_back(browser, lab, tmp_path):
     page = open_reviewer(browser, lab)
     least = page.get_by_label("least equivalent diameter [px]")
@@ -132,6 +142,64 @@ def test_a_slider_moves_particles_out_and_in_and_is_one_step_back(browser, lab, 
     assert len(record["edits"]) == 1, "one movement of a slider is one edit"
     page.locator(".temlib-reviewer button[data-do=undo]").click()
     counted(page, 5)
+    page.close()
+
+
+SLOW = """
+import time
+
+import temlib
+from temlib.particles.review import Review
+from tests.test_review import drawn, image_of
+
+quick = Review.filter
+
+
+def slow(*bounds):
+    time.sleep(0.4)
+    quick(*bounds)
+
+
+Review.filter = slow
+images = [image_of(drawn()), image_of(drawn())]
+reviewer = temlib.ParticleReviewer(images, "reviewed", particles=[drawn(), drawn()])
+reviewer
+"""
+
+
+@pytest.fixture
+def slow_lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    with jupyterlab(tmp_path, SLOW) as address:
+        yield address
+
+
+def test_a_filter_that_waits_is_of_the_micrograph_on_which_it_was_dragged(browser, slow_lab, tmp_path):
+    page = open_reviewer(browser, slow_lab)
+    least = page.get_by_label("least equivalent diameter [px]")
+    box, place = least.bounding_box(), page.locator(".temlib-reviewer .place")
+    page.mouse.move(box["x"] + 7, box["y"] + 7)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 7, steps=12)
+    page.mouse.up()
+    page.locator(".temlib-reviewer button[data-do=next]").evaluate("button => button.click()")
+    place.filter(has_text="2 of 2").wait_for()
+    page.locator(".temlib-reviewer button[data-do=previous]").click()
+    place.filter(has_text="1 of 2").wait_for()
+    low, high = kept_in(tmp_path).filters["equivalent_diameter_px"]
+    assert high is None
+    assert 12 < low < 16, "the last position of the slider"
+    assert not (tmp_path / "reviewed" / "micrograph_2_review.json").exists()
+
+    for _ in range(3):
+        least.press("ArrowRight")
+    page.locator(".temlib-reviewer .filter.set .what").evaluate(
+        "what => what.dispatchEvent(new MouseEvent('dblclick', { bubbles: true }))"
+    )
+    counted(page, 5)
+    page.locator(".temlib-reviewer button[data-do=next]").click()
+    place.filter(has_text="2 of 2").wait_for()
+    assert kept_in(tmp_path).filters == {}, "a double click takes the filter away"
     page.close()
 
 

@@ -13,6 +13,7 @@ from temlib.files.micrographs import micrograph
 from temlib.files.scale_bars.scale_bar import ScaleBar
 from temlib.particles.scores import iou
 from temlib.pixel_classifier import annotator_strokes
+from temlib.widgets.front_end import sources_of
 from temlib.widgets.painting import FILES
 from temlib.widgets.strokes import Stroke, draw, rasterise
 from tests.conftest import disc
@@ -200,6 +201,39 @@ def test_an_accepted_label_is_written_again_over_what_another_painter_wrote(two,
     second.paint("particle", [[9, 9]])  # another micrograph of the same folder
 
 
+def test_an_accepted_label_stays_what_was_accepted_whatever_is_learned_elsewhere(two, tmp_path):
+    images, masks = two
+    painter = temlib.LabelPainter(images, tmp_path)
+    scribble(painter, masks[0])
+    painter.show(1)
+    painter.accept()
+    accepted = painter.label
+    painter.show(0)
+    painter.paint("particle", [(10, 10), (90, 10)], 20)
+    painter.show(1)
+    assert np.array_equal(painter.label, accepted)
+    painter.save()
+    painter.accept()
+    assert np.array_equal(painter.masks[0].data, accepted)
+    again = temlib.LabelPainter(images, tmp_path)
+    again.show(1)
+    assert np.array_equal(again.label, accepted)
+    ask(again, "withdraw")
+    assert not np.array_equal(again.label, accepted), "what is not accepted is learned anew"
+
+
+def test_a_stroke_that_could_not_be_saved_leaves_no_accepted_label(two, tmp_path):
+    images, masks = two
+    first, second = (temlib.LabelPainter(images, tmp_path) for _ in "12")
+    scribble(first, masks[0])
+    first.accept()
+    second.reload()
+    second.painting.withdraw()
+    assert "has changed since it was read" in ask(first, "stroke", kind="particle", points=[[5, 5]], size=9)
+    assert not first._state["accepted"]
+    assert first.label[4, 4]
+
+
 def test_accepted_labels_are_files_that_others_read(two, tmp_path):
     images, masks = two
     painter = temlib.LabelPainter(images, tmp_path)
@@ -314,6 +348,13 @@ def test_a_folder_of_files_is_gone_through(two, tmp_path):
     ask(painter, "go", step=1)
     assert painter._state["name"] == "b"
     assert len(temlib.LabelPainter(tmp_path, tmp_path)._names) == 3, "its own files are no micrographs"
+
+
+def test_each_micrograph_has_a_name_of_its_own_whatever_the_titles(two):
+    titles = ["frame", "frame_3", "frame", "frame_4", "frame"]
+    named = sources_of([micrograph(two[0][0].data, title=title) for title in titles])
+    assert list(named) == ["frame", "frame_3", "frame_4", "frame_4_4", "frame_5"]
+    assert len({id(each) for each in named.values()}) == len(titles)
 
 
 def test_nothing_to_paint_on_is_said(tmp_path, two):
@@ -443,3 +484,30 @@ def test_a_line_over_a_particle_tells_the_segmenter_its_size(two, tmp_path):
     plain = temlib.LabelPainter(images, tmp_path / "plain")
     assert "segmenter=" in ask(plain, "diameter", points=[[10, 10], [22, 15]])
     assert plain.diameter == {}
+
+
+def test_a_diameter_in_nm_does_not_bar_the_way_to_micrographs_without_a_pixel_size(two, tmp_path):
+    images, _ = two
+
+    class Asked:
+        def __init__(self, diameter_nm=None):
+            self.diameter_nm = diameter_nm
+
+        def looking_for(self, diameter_nm):
+            return Asked(diameter_nm)
+
+        def __call__(self, image):
+            if self.diameter_nm and temlib.pixel_size_of(image) is None:
+                raise ValueError("the pixel size is unknown")
+            return np.full(image.data.shape, self.diameter_nm is not None)
+
+    calibrated, plain = micrograph(images[0].data, 0.5, "calibrated"), micrograph(images[1].data, title="plain")
+    painter = temlib.LabelPainter([calibrated, plain], tmp_path, segmenter=Asked())
+    assert ask(painter, "diameter", points=[[10, 10], [22, 15]]) == ""
+    assert painter.label.all()
+    assert ask(painter, "go", step=1) == ""
+    assert painter._state["name"] == "plain"
+    assert not painter.label.any(), "as the segmenter was before"
+    assert ask(painter, "scale bar", points=[[10, 90], [60, 90]], length_nm=25) == ""
+    assert ask(painter, "correct") == ""
+    assert painter.label.all(), "the size is looked for where it can be"

@@ -314,3 +314,12 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_nothing_is_lost(tmp_pat
     if os.geteuid():
         (tmp_path / "locked").mkdir(mode=0o500)
         assert "cannot be written" in ask(reviewer_of(tmp_path / "locked"), "turn", particles=[1])
+
+
+def test_a_filter_that_comes_late_is_of_the_micrograph_that_was_shown(tmp_path):
+    images = [image_of(drawn()), image_of(drawn())]
+    reviewer = temlib.ParticleReviewer(images, tmp_path, particles=[drawn(), drawn()])
+    ask(reviewer, "go", step=1)
+    assert ask(reviewer, "filter", column="equivalent_diameter_px", bounds=[14, None], drag=1, index=0) == ""
+    assert [len(review.filters) for review in reviewer.reviews.values()] == [1, 0]
+    assert (reviewer._state["index"], counted(reviewer)) == (1, 5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Container
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,15 @@ def sources_of(micrographs: Any) -> dict[str, Any]:
         as_array(each)
         title = each.metadata.get_item("General.title", "") if hasattr(each, "metadata") else ""
         name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in title).strip(". ") or f"micrograph_{number}"
-        sources[name if name not in sources else f"{name}_{number}"] = each
+        sources[_free(name, number, sources)] = each
     return sources
+
+
+def _free(name: str, number: int, taken: Container[str]) -> str:
+    """Give the name, with the first number from this one on that makes it free where it is taken."""
+    if name not in taken:
+        return name
+    return next(numbered for n in count(number) if (numbered := f"{name}_{n}") not in taken)
 
 
 def png_of(array: np.ndarray) -> bytes:

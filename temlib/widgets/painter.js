@@ -240,26 +240,24 @@ function render({ model, el }) {
     if (bar.length === 2) find(".ask input").focus();
   }
 
-  stage.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    stage.focus({ preventScroll: true });
+  function down(event) {
     const point = pointOf(event);
     if (event.button === 1 || tool === "pan" || space) {
       scene.take(event);
-    } else if (event.button !== 0) {
-      return;
-    } else if (tool === "scale bar") {
+      return true;
+    }
+    if (event.button !== 0) return false;
+    if (tool === "scale bar") {
       bar = bar.length === 2 ? [point] : [...bar, point];
       markBar();
-      return;
-    } else {
-      stroke = [point];
-      if (tool === "brush") drawSegment(point, point);
+      return false;
     }
-    stage.setPointerCapture(event.pointerId);
-  });
+    stroke = [point];
+    if (tool === "brush") drawSegment(point, point);
+    return true;
+  }
 
-  stage.addEventListener("pointermove", (event) => {
+  function move(event) {
     const point = pointOf(event);
     showCursor(point);
     if (scene.held()) scene.move(event);
@@ -276,14 +274,14 @@ function render({ model, el }) {
         stroke.push(next);
       }
     }
-  });
+  }
 
-  const letGo = () => {
+  function up() {
     scene.letGo();
     if (stroke) finish();
-  };
-  stage.addEventListener("pointerup", letGo);
-  stage.addEventListener("pointercancel", letGo);
+  }
+
+  listenToPointer(stage, down, move, up);
   stage.addEventListener("pointerleave", () => (cursor.style.display = "none"));
 
   // ---- buttons, sliders and keys

@@ -119,6 +119,7 @@ class LabelPainter(anywidget.AnyWidget):
         if masks is not None and len(masks) != len(self._names):
             raise ValueError(f"{len(masks)} masks for {len(self._names)} micrographs; pass one for each, or none")
         self._segmenter, self._first_masks = segmenter, masks
+        self._untold = segmenter  # as it is before a diameter is told
         self._classifier, self._seed = classifier, seed
         PixelClassifier(seed, classifier=classifier)  # fails here and not at the first stroke
         self._paintings: dict[int, Painting] = {}
@@ -355,7 +356,12 @@ class LabelPainter(anywidget.AnyWidget):
             return self._first_masks[index]
         with warnings.catch_warnings():  # of a doubtful mask, which is about to be corrected
             warnings.simplefilter("ignore")
-            return self._segmenter(image)
+            return self._segmenter_for(image)(image)
+
+    def _segmenter_for(self, image: Any) -> Any:
+        """Give the segmenter; without the diameter in nm that it was told, where the pixel size is unknown."""
+        lost = "diameter_nm" in self.diameter and pixel_size_of(image) is None
+        return self._untold if lost else self._segmenter
 
     def _mask_to_correct(self) -> Any:
         """Give the mask that a segmenter or somebody gave; else the label as the classifier left it."""

@@ -97,6 +97,7 @@ class Painting:
         self.accepted = False
         self.pixel_size_source = "" if pixel_size_of(self.image) is None else "file"
         self._learned: Mask | None = None
+        self._accepted: Mask | None = None  # the label, where it is done
         self._file = Watched(self.path("_strokes.json"))
         if self._file.data is not None:
             self._load()
@@ -184,11 +185,15 @@ class Painting:
     def label(self, classifier: Callable[[], PixelClassifier | None] = lambda: None) -> Mask:
         """Give the label as it stands, a bool array of shape (height, width): strokes count as they are painted.
 
+        An accepted label is what was accepted, whatever a classifier has learned since.
+
         Parameters
         ----------
         classifier : callable
             Gives one that has learned, or None; called only when something has changed since.
         """
+        if self._accepted is not None:
+            return self._accepted.copy()
         if self.mode == "correct" and self.start is not None:
             label = self.start.copy()
         else:
@@ -242,8 +247,10 @@ class Painting:
                 )
             self.accepted = accepted
             if not accepted:
+                self._accepted = None
                 self.path("_painted.tif").unlink(missing_ok=True)
             elif label is not None:
+                self._accepted = label.copy()
                 particles = numbered(label, connectivity=1)
                 save_labels(particles, self.path("_painted.tif"), pixel_size_of(self.image), overwrite=True)
             write_atomically(self.path("_scribbles.png"), Image.fromarray(self.marks).save)
@@ -267,7 +274,8 @@ class Painting:
         }
 
     def _changed(self) -> None:
-        self._learned = None
+        self._learned = self._accepted = None
+        self.accepted = False  # also where another painter's files keep this from being saved
         self._store(False)
 
     def _classified(self, classifier: PixelClassifier | None) -> Mask:
@@ -294,6 +302,8 @@ class Painting:
             )
             self.mode = MODES[MODES.index(record["mode"])]
             self.accepted = record["accepted"] is True and self.path("_painted.tif").exists()
+            if self.accepted:
+                self._accepted = load_labels(self.path("_painted.tif"), self.shape) > 0
             if record["pixel_size_source"] == "scale bar":
                 height, width = record["pixel_size_nm"]
                 self._set_pixel_size(tuple(in_range("pixel_size_nm", each, 1e-9, 1e9) for each in (height, width)))

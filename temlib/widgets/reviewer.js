@@ -124,6 +124,10 @@ function render({ model, el }) {
   const [rings, over] = ["outlines", "over"].map((name) => find(`canvas.${name}`));
   const colours = model.get("_colours");
   const line = makeLine(model, root);
+  const send = (message) => {
+    if (waiting) sendFilter(); // nothing overtakes it
+    line.send(message);
+  };
   const brush = model.get("_brush");
   const state = () => model.get("_state");
   const [rows, fates] = [once(unpacked, () => model.get("_rows")), once(({ fates }) => typed(fates, Uint8Array), state)];
@@ -409,13 +413,14 @@ function render({ model, el }) {
           Number(from.value) === 0 ? null : valueAt(from.value, -1),
           Number(to.value) === STEPS ? null : valueAt(to.value, 1),
         ];
-        waiting = { do: "filter", column, bounds, drag };
+        waiting = { do: "filter", column, bounds, drag, index: state().index };
         if (line.upToDate()) sendFilter();
       });
     }
     each.addEventListener("dblclick", () => {
       drag += 1;
-      line.send({ do: "filter", column, bounds: [null, null], drag });
+      waiting = null;
+      send({ do: "filter", column, bounds: [null, null], drag, index: state().index });
     });
     return each;
   }
@@ -674,16 +679,16 @@ function render({ model, el }) {
     const moved = Math.hypot(last[0] - first[0], last[1] - first[1]) * view.scale > 3 || points.length > 6;
     const number = numberAt(first);
     if (tool === "click" || (!moved && ["lasso", "box"].includes(tool))) {
-      if (number) line.send({ do: "turn", particles: [number] });
+      if (number) send({ do: "turn", particles: [number] });
     } else if (tool === "remove") {
-      if (number) line.send({ do: "remove", particles: [number] });
-    } else if (tool === "lasso" && points.length > 2) line.send({ do: "lasso", points });
+      if (number) send({ do: "remove", particles: [number] });
+    } else if (tool === "lasso" && points.length > 2) send({ do: "lasso", points });
     else if (tool === "box") {
-      line.send({ do: "lasso", points: [first, [last[0], first[1]], last, [first[0], last[1]]] });
-    } else if (tool === "split" && moved) line.send({ do: "split", points: [first, last] });
-    else if (tool === "merge") line.send({ do: "merge", particles: touched(points) });
-    else if (tool === "add" && !moved && state().sees) line.send({ do: "add seen", point: first });
-    else if (tool === "add") line.send({ do: "add", points, size });
+      send({ do: "lasso", points: [first, [last[0], first[1]], last, [first[0], last[1]]] });
+    } else if (tool === "split" && moved) send({ do: "split", points: [first, last] });
+    else if (tool === "merge") send({ do: "merge", particles: touched(points) });
+    else if (tool === "add" && !moved && state().sees) send({ do: "add seen", point: first });
+    else if (tool === "add") send({ do: "add", points, size });
     draw();
   }
 
@@ -698,25 +703,27 @@ function render({ model, el }) {
     return [...found];
   }
 
-  stage.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    stage.focus({ preventScroll: true });
-    if (event.button === 1 || tool === "pan" || space) scene.take(event);
-    else if (event.button !== 0) return;
+  function down(event) {
+    const takes = event.button === 1 || tool === "pan" || space;
+    if (!takes && event.button !== 0) return false;
+    if (takes) scene.take(event);
     else begin(pointOf(event));
-    stage.setPointerCapture(event.pointerId);
     pointTo(pointOf(event));
-  });
-  stage.addEventListener("pointermove", (event) => {
+    return true;
+  }
+
+  function move(event) {
     if (scene.held()) scene.move(event);
     else if (stroke) for (const each of event.getCoalescedEvents?.() ?? [event]) follow(pointOf(each));
     pointTo(pointOf(event));
-  });
-  for (const end of ["pointerup", "pointercancel"])
-    stage.addEventListener(end, () => {
-      scene.letGo();
-      if (stroke) finish();
-    });
+  }
+
+  function up() {
+    scene.letGo();
+    if (stroke) finish();
+  }
+
+  listenToPointer(stage, down, move, up);
   stage.addEventListener("pointerleave", () => {
     if (!stroke && !byKeys) pointTo(null);
   });
@@ -782,7 +789,7 @@ function render({ model, el }) {
   function press() {
     if (!cursor) return;
     if (tool === "click" || tool === "remove") {
-      if (hovered) line.send({ do: tool === "click" ? "turn" : "remove", particles: [hovered] });
+      if (hovered) send({ do: tool === "click" ? "turn" : "remove", particles: [hovered] });
     } else if (stroke) finish();
     else if (tool !== "pan") begin(cursor);
     draw();
@@ -790,10 +797,10 @@ function render({ model, el }) {
 
   const zoomBy = (factor) => scene.zoom(factor, room.width / 2, room.height / 2);
   const actions = {
-    undo: () => line.send({ do: "undo" }),
-    redo: () => line.send({ do: "redo" }),
-    previous: () => line.send({ do: "go", step: -1 }),
-    next: () => line.send({ do: "go", step: 1 }),
+    undo: () => send({ do: "undo" }),
+    redo: () => send({ do: "redo" }),
+    previous: () => send({ do: "go", step: -1 }),
+    next: () => send({ do: "go", step: 1 }),
     outlines: () => toggle("outlines"),
     names: () => toggle("names"),
     fit,

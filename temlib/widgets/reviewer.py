@@ -308,7 +308,7 @@ class ParticleReviewer(anywidget.AnyWidget):
         elif wish == "filter":
             low, high = message["bounds"]
             drag = (message["column"], message["drag"])
-            self._change(lambda review: review.filter(message["column"], low, high), drag)
+            self._change(lambda review: review.filter(message["column"], low, high), drag, message.get("index"))
         elif wish == "all":
             self._shown = (None, None, None)
             self._show()
@@ -326,9 +326,10 @@ class ParticleReviewer(anywidget.AnyWidget):
         else:
             self.take_back(particles)
 
-    def _change(self, do: Any, going_on: Any = None) -> None:
+    def _change(self, do: Any, going_on: Any = None, index: int | None = None) -> None:
+        """Change the micrograph that is shown, or the one that was shown when somebody wished it."""
         try:
-            self._open(self._index).do(do, going_on)
+            self._open(self._index if index is None else index).do(do, going_on)
         finally:
             self._show()
 

@@ -146,6 +146,28 @@ function makeStage(root, placed) {
   };
 }
 
+// One pointer at a time works on the stage: while it is down, a palm or a second finger does nothing.
+// `down` says whether the pointer is to be followed until it goes up.
+function listenToPointer(stage, down, move, up) {
+  let held = null;
+  stage.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    stage.focus({ preventScroll: true });
+    if (held !== null || !down(event)) return;
+    held = event.pointerId;
+    stage.setPointerCapture(held);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (held === null || held === event.pointerId) move(event);
+  });
+  for (const end of ["pointerup", "pointercancel"])
+    stage.addEventListener(end, (event) => {
+      if (event.pointerId !== held) return;
+      held = null;
+      up();
+    });
+}
+
 // Keys that do something, but not while somebody types or moves a slider; `hold(down)` is told of the space bar.
 // Jupyter, whose command mode would insert and cut cells, keeps its keys to itself where what has the focus says so.
 function listenToKeys(root, keys, hold, isTyping) {

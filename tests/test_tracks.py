@@ -90,6 +90,19 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(files, tmp_path, monkey
         assert [path.name for path in out.parent.iterdir()] == ["tracks.csv"]
 
 
+def test_a_state_of_more_than_32_mib_is_gone_on_with(files, tmp_path, monkeypatch):
+    track_movie(files[0], tmp_path / "whole.csv", progress=False)
+    out = tmp_path / "tracks.csv"
+    with monkeypatch.context() as patch:
+        killed_at(3, patch)
+        with pytest.raises(Killed):
+            track_movie(files[0], out, progress=False)
+    with open(tmp_path / ".tracks.csv.partial" / "state.json", "a") as state:
+        state.write(" " * 2**25)
+    track_movie(files[0], out, progress=False)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
 def test_each_frame_is_read_once_a_chunk_at_a_time(files, tmp_path, monkeypatch):
     read, of_job = [], tracks._Job._read
 

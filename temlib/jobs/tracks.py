@@ -173,7 +173,7 @@ class _Job:
         path = self.folder / _STATE
         if not path.exists():
             return Tracker(self.how), Counter(), 0
-        kept = read_json(path, error=RunError)
+        kept = read_json(path, path.stat().st_size, error=RunError)  # temlib's own, of any size
         try:
             read = self._frame if self.movie is not None else None
             return Tracker.from_dict(self.how, kept["tracker"], read), Counter(kept["counts"]), kept["bytes"]

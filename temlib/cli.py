@@ -309,17 +309,14 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _track(options: argparse.Namespace) -> None:
-    from temlib.jobs.challenge import check_folder, export_tracks
     from temlib.jobs.tracks import track_movie
 
-    if options.challenge:
-        check_folder(options.challenge)
     settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
     settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
+    settings["challenge"] = options.challenge
     found = track_movie(options.particles, options.out, options.frames, **settings)
     print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
     if options.challenge:
-        export_tracks(options.out, options.particles, options.challenge)
         print(f"{options.challenge}: masks and res_track.txt")
 
 

@@ -168,6 +168,50 @@ def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):
     assert not (tmp_path / "b.csv").exists()
 
 
+def test_a_movie_without_particles_is_exported(made, tmp_path):
+    path = save(like(made.labels, da.zeros((4, 96, 96), dtype=np.int32), "nothing"), tmp_path / "none.zspy")
+    command = ["track", str(path), "--out", str(tmp_path / "a.csv"), "--challenge", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    assert (tmp_path / "out" / "res_track.txt").read_text() == ""
+    assert [tifffile.imread(file).max() for file in sorted((tmp_path / "out").glob("*.tif"))] == [0] * 4
+    table = pd.DataFrame({name: [] for name in ("track", "frame", "event", "partner", "particle")})
+    assert len(list(export_tracks(table, np.zeros((4, 9, 9), int), tmp_path / "b").iterdir())) == 5
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_stopped_export_leaves_nothing_and_the_same_command_goes_on(files, tmp_path, monkeypatch, capsys, there):
+    out, folder, write, written = tmp_path / "tracks.csv", tmp_path / "01_RES", tifffile.imwrite, []
+    command = ["track", str(files[0]), "--out", str(out), "--challenge", str(folder)]
+    if there:
+        folder.mkdir()
+
+    def stop(*arguments, **options):
+        written.append(arguments)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tifffile, "imwrite", stop)
+        assert cli.main(command) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {".tracks.csv.partial", *([folder.name] if there else [])}
+    with monkeypatch.context() as patch:
+        patch.setattr(tracks._Job, "_read", None)  # no frame is tracked again
+        assert cli.main(command) == 0
+    assert len(list(folder.iterdir())) == FRAMES + 1
+    track_movie(files[0], tmp_path / "whole.csv", progress=False)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"tracks.csv", "whole.csv", "01_RES"}
+
+
+def test_tracks_that_the_format_cannot_number_are_in_the_table(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(challenge, "_HIGHEST", 3)
+    with pytest.raises(TemlibError, match="more than the format's 3"):
+        track_movie(files[0], tmp_path / "tracks.csv", challenge=tmp_path / "out", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tracks.csv"]
+
+
 def test_a_movie_is_segmented_into_numbered_particles(files, tmp_path):
     out = tmp_path / "particles.zspy"
     command = ["segment", str(files[1]), "--out", str(out), "--particles", "--scale", "1", "--runtime", "keras"]

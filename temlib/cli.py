@@ -189,6 +189,12 @@ def _add_track(commands: Any) -> argparse.ArgumentParser:
     track.add_argument(
         "--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out"
     )
+    track.add_argument(
+        "--signal",
+        type=_signal,
+        metavar="N|TITLE",
+        help="of --frames: number (from 0) or title in a file of several",
+    )
     track.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     track.add_argument("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
     track.add_argument(
@@ -313,7 +319,7 @@ def _track(options: argparse.Namespace) -> None:
 
     settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
     settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
-    settings["challenge"] = options.challenge
+    settings |= {"challenge": options.challenge, "signal": options.signal}
     found = track_movie(options.particles, options.out, options.frames, **settings)
     print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
     if options.challenge:

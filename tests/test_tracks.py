@@ -1,5 +1,6 @@
 """Tracks of movies on disk: chunk by chunk, killed and resumed, and as others have them."""
 
+import json
 import warnings
 
 import dask.array as da
@@ -210,6 +211,31 @@ def test_tracks_that_the_format_cannot_number_are_in_the_table(files, tmp_path, 
     with pytest.raises(TemlibError, match="more than the format's 3"):
         track_movie(files[0], tmp_path / "tracks.csv", challenge=tmp_path / "out", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.csv"]
+
+
+def test_of_a_file_with_several_the_movie_is_taken_that_is_named(tmp_path, monkeypatch, capsys):
+    """Three pages of 8 bits may be a picture in colours or a movie: the file offers both."""
+    labels = np.zeros((3, 60, 80), np.uint16)
+    labels[:, 20:40, 30:50] = 1
+    tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
+    grey = np.random.default_rng(0).integers(0, 255, labels.shape, np.uint8)
+    tifffile.imwrite(tmp_path / "three.tif", grey, photometric="rgb", planarconfig="separate")
+    out, frames = tmp_path / "tracks.csv", ["--frames", str(tmp_path / "three.tif")]
+    command = ["track", str(tmp_path / "labels.tif"), "--out", str(out)]
+    with pytest.warns(UserWarning, match="--signal"):
+        assert cli.main([*command, *frames]) == 2
+    assert cli.main([*command, "--signal", "1"]) == 2
+    assert "name that file, too (--frames)" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        killed_at(2, patch)
+        with pytest.raises(Killed):
+            cli.main([*command, *frames, "--signal", "1"])
+    settings = json.loads((tmp_path / ".tracks.csv.partial" / "settings.json").read_text())
+    assert settings["movie"]["signal"] == 1
+    assert cli.main(command) == 2
+    assert "another movie or settings" in capsys.readouterr().err
+    assert cli.main([*command, *frames, "--signal", "1"]) == 0
+    assert set(pd.read_csv(out)["track"]) == {1}
 
 
 def test_a_movie_is_segmented_into_numbered_particles(files, tmp_path):

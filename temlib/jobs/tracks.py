@@ -45,6 +45,7 @@ def track_movie(
     out: str | os.PathLike,
     frames: str | os.PathLike | None = None,
     *,
+    signal: int | str | None = None,
     pixel_size_nm: float | None = None,
     seconds: float | None = None,
     reach_px: float | None = None,
@@ -66,6 +67,8 @@ def track_movie(
         The table, ending in ``.csv``. Its numbers have six digits.
     frames : path, optional
         The movie, from which the drift of the stage is found.
+    signal : int or str, optional
+        Number or title of the movie where ``frames`` hold several; see :func:`temlib.load_micrograph`.
     pixel_size_nm, seconds, reach_px, gap
         See :func:`temlib.track_particles`.
     chunk : int, optional
@@ -101,11 +104,13 @@ def track_movie(
         raise RunError(f"{out}: tracks are written under a name that ends in .csv")
     if os.path.lexists(out) and not overwrite:
         raise RunError(f"{out}: exists already; {_OVERWRITE} to replace it")
+    if signal is not None and frames is None:
+        raise RunError(f"signal={signal!r} chooses among movies of one file; name that file, too (--frames)")
     open_numbered(particles)
-    if frames is not None and open_stack(frames).data.ndim != 3:
+    if frames is not None and open_stack(frames, signal).data.ndim != 3:
         raise MicrographError(f"{frames}: is one image, not a movie; name the movie in which particles were found")
     numbered = Movie.of(particles, pixel_size_nm, chunk)
-    movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk)
+    movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk, signal)
     if movie is not None and movie.shape != numbered.shape:
         raise MicrographError(
             f"{frames}: has frames of shape {movie.shape}, {particles} of {numbered.shape}; name those of one movie"

@@ -417,12 +417,15 @@ class _Plain:
     data: Any
 
 
-def open_stack(stack: Any) -> Any:
-    """Give a stack as it is, a path opened and left in its file, an array with ``data``."""
+def open_stack(stack: Any, signal: int | str | None = None) -> Any:
+    """Give a stack as it is, a path opened and left in its file, an array with ``data``.
+
+    ``signal`` says which of a file that holds several; see :func:`temlib.load_micrograph`.
+    """
     if isinstance(stack, str | os.PathLike):
         if not Path(stack).exists():
             raise MicrographError(f"{stack}: there is no such file; check the path")
-        return load_micrograph(stack, lazy=True)
+        return load_micrograph(stack, lazy=True, signal=signal)
     if hasattr(stack, "axes_manager"):
         return stack
     if hasattr(stack, "dask"):

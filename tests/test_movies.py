@@ -118,6 +118,16 @@ def test_a_movie_is_taken_from_a_file_that_offers_a_picture_too(tmp_path):
         movies.Movie.of(tmp_path / "three.tif")
 
 
+def test_a_link_to_a_movie_is_read_as_its_own_name_says(tmp_path):
+    frames = np.arange(4 * 30 * 40, dtype=np.uint16).reshape(4, 30, 40)
+    (tmp_path / "store").mkdir()
+    tifffile.imwrite(tmp_path / "store" / "abcd12", frames, photometric="minisblack")
+    (tmp_path / "labels.tif").symlink_to("store/abcd12")
+    movie = movies.Movie.of(tmp_path / "store" / ".." / "labels.tif")
+    assert movie.path == str(tmp_path.resolve() / "labels.tif")
+    np.testing.assert_array_equal(movie.open().data.compute(), frames)
+
+
 def killed_at(step, monkeypatch):
     """Let the process end when it is about to rename its file number ``step``; every file of ours is renamed."""
     rename, steps = os.replace, []

@@ -95,7 +95,7 @@ class Movie:
         data = whole_frames(movie)
         step = max(data.chunks[0])
         step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
-        frames, found, path = min(step, data.shape[0]), path.stat(), path.resolve()
+        frames, found, path = min(step, data.shape[0]), path.stat(), path.parent.resolve() / path.name
         of_file = (found.st_mtime_ns, found.st_size, _sample(data))
         return cls(str(path), pixel_size_nm, data.shape, str(data.dtype), frames, *of_file, signal)
 

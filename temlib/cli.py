@@ -287,7 +287,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     if options.out.suffix == ".zspy":
         return _segment_movie(options)
-    if options.scheduler or options.chunk or options.particles:
+    if options.scheduler or options.chunk is not None or options.particles:
         raise RunError(
             f"{options.out}: --particles, --scheduler and --chunk are for a movie, whose --out ends in .zspy"
         )

@@ -482,7 +482,10 @@ def test_killed_for_good_it_goes_on(workers, tmp_path):
     assert out.with_suffix(".csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-@pytest.mark.parametrize(("wish", "reason"), [({"what": "masks"}, "what='masks'"), ({"workers": 0}, "workers=0")])
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [({"what": "masks"}, "what='masks'"), ({"workers": 0}, "workers=0"), ({"chunk": 0}, "chunk=0")],
+)
 def test_wishes_that_make_no_sense_are_refused_before_anything_is_written(wish, reason, tmp_path):
     with pytest.raises(temlib.TemlibError, match=reason):
         temlib.segment_movie(tmp_path / "movie.zspy", tmp_path / "mask.zspy", None, **wish)

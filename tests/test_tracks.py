@@ -154,6 +154,18 @@ def test_bad_files_are_refused_in_one_line(made, files, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "one.zspy", "short.zspy"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [("--seconds", "0", "seconds=0.0 is out"), ("--chunk", "-3", "chunk=-3 must"), ("--chunk", "0", "chunk=0 must")],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_written(files, tmp_path, capsys, option, value, reason):
+    assert cli.main(["track", str(files[0]), "--out", str(tmp_path / "a.csv"), option, value]) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):
     out, folder = tmp_path / "tracks.csv", tmp_path / "01_RES"
     assert (

@@ -85,8 +85,12 @@ class Movie:
         ------
         MicrographError
             When it cannot be read, or is a single image.
+        RunError
+            When ``chunk`` is less than 1.
         """
         path = Path(path)
+        if chunk is not None and chunk < 1:
+            raise RunError(f"chunk={chunk} must be at least 1")
         if not path.exists():
             raise MicrographError(f"{path}: there is no such file; check the path")
         movie = load_micrograph(path, pixel_size_nm, lazy=True, signal=signal)

@@ -119,7 +119,8 @@ def track_movie(
     size = next(filter(None, map(pixel_size_of, files)), None)
     step, begin = seconds_of(*files)
     pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
-    job = _Job(out.absolute(), numbered, movie, Tracking(pair, seconds or step, begin, reach_px, gap))
+    how = Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap)
+    job = _Job(out.absolute(), numbered, movie, how)
     with alone(out.parent, out.name):
         return job.run(overwrite, progress, challenge)
 

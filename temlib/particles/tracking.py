@@ -355,7 +355,7 @@ def track_particles(
     size = pixel_size_of(movie) if size is None and movie is not None else size
     pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
     step, begin = seconds_of(numbered, movie)
-    tracker = Tracker(Tracking(pair, seconds or step, begin, reach_px, gap))
+    tracker = Tracker(Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap))
     images = chunks_of(movie) if movie is not None else None
     rows: list[Rows] = []
     pictures = _each(images) if images is not None else (None for _ in count())

@@ -189,6 +189,12 @@ def _add_track(commands: Any) -> argparse.ArgumentParser:
     track.add_argument(
         "--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out"
     )
+    track.add_argument(
+        "--signal",
+        type=_signal,
+        metavar="N|TITLE",
+        help="of --frames: number (from 0) or title in a file of several",
+    )
     track.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     track.add_argument("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
     track.add_argument(
@@ -281,7 +287,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     if options.out.suffix == ".zspy":
         return _segment_movie(options)
-    if options.scheduler or options.chunk or options.particles:
+    if options.scheduler or options.chunk is not None or options.particles:
         raise RunError(
             f"{options.out}: --particles, --scheduler and --chunk are for a movie, whose --out ends in .zspy"
         )
@@ -309,17 +315,14 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _track(options: argparse.Namespace) -> None:
-    from temlib.jobs.challenge import check_folder, export_tracks
     from temlib.jobs.tracks import track_movie
 
-    if options.challenge:
-        check_folder(options.challenge)
     settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
     settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
+    settings |= {"challenge": options.challenge, "signal": options.signal}
     found = track_movie(options.particles, options.out, options.frames, **settings)
     print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
     if options.challenge:
-        export_tracks(options.out, options.particles, options.challenge)
         print(f"{options.challenge}: masks and res_track.txt")
 
 

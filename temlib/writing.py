@@ -24,6 +24,7 @@ __all__ = [
     "remove_leftovers",
     "reserve",
     "write_atomically",
+    "write_folder",
     "write_new",
     "write_table",
     "write_text",
@@ -67,7 +68,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> P
         When the disk is full, or the folder cannot be made or written into.
     """
     path = Path(path)
-    temporary = path.with_name(f".temlib-{os.getpid()}-{_HOST}-{next(_NUMBERS)}{path.suffix}")
+    temporary = _beside(path)
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -75,6 +76,36 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], Any]) -> P
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    return path
+
+
+def _beside(path: Path) -> Path:
+    """Give a temporary name in the folder of a path."""
+    return path.with_name(f".temlib-{os.getpid()}-{_HOST}-{next(_NUMBERS)}{path.suffix}")
+
+
+def write_folder(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
+    """Call ``write(temporary_folder)`` and rename that to ``path``, an empty folder or not there: all of it or nothing.
+
+    Raises
+    ------
+    OutputError
+        When the disk is full, or the folder cannot be made or written into.
+    """
+    path = Path(path)
+    whole = Path(os.path.realpath(path))
+    temporary = _beside(whole)
+    with writing_to(path):
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(whole.parent)
+        try:
+            temporary.mkdir()
+            write(temporary)
+            if whole.is_dir():
+                whole.rmdir()
+            os.replace(temporary, whole)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     return path
 
 
@@ -107,13 +138,17 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove what :func:`write_atomically` left half-written in a folder because its process, on this host, died."""
+    """Remove what was left half-written in a folder, file or folder, because its process, on this host, died."""
     import psutil
 
     for path in Path(folder).glob(".temlib-*"):
         name = _TEMPORARY.fullmatch(path.name)
-        if name and name["host"] == _HOST and is_temporary(path) and not psutil.pid_exists(int(name["process"])):
+        if not name or name["host"] != _HOST or psutil.pid_exists(int(name["process"])):
+            continue
+        if is_temporary(path):
             path.unlink(missing_ok=True)
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def reserve(path: Path, size: int) -> None:

@@ -285,6 +285,35 @@ def test_a_file_of_another_folder_is_another_one(tmp_path, capsys):
     assert list(rows(out)["file"]) == [str(tmp_path / "3" / "a.tif")]
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_a_renamed_micrograph_counts_once_and_two_copies_count_twice(tmp_path, capsys, options):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    file = write(folder / "a.tif")
+    write(folder / "other.tif", [(30, 40), (30, 60)])
+    segment(folder, "--out", out)
+    file.rename(folder / "b.tif")
+    assert segment(folder, "--out", out, *options) == 0
+    assert f"b.tif: was {file}, which is gone" in capsys.readouterr().err
+    assert list(rows(out)["micrograph"]) == ["b", "other"]
+    assert len(pd.read_csv(out / "particles.csv")) == 4
+    assert not list(out.glob("a_*"))
+    write(file)
+    assert segment(folder, "--out", out, *options) == 0
+    assert "is gone" not in capsys.readouterr().err
+    assert list(rows(out)["micrograph"]) == ["a", "b", "other"]
+
+
+def test_a_micrograph_renamed_to_a_name_that_was_known_counts_once(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    file = write(folder / "a.tif")
+    write(folder / "b.tif", ONE)
+    segment(folder, "--out", out)
+    file.replace(folder / "b.tif")
+    assert segment(folder, "--out", out) == 0
+    assert list(rows(out)["micrograph"]) == ["b"]
+    assert list(rows(out)["particles"]) == [2]
+
+
 def test_an_exchanged_file_that_fails_leaves_no_result_of_the_old_one(tmp_path, capsys):
     file, out = write(tmp_path / "in" / "a.tif"), tmp_path / "out"
     write(tmp_path / "in" / "b.tif")

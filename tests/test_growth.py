@@ -114,6 +114,25 @@ def test_rates_count_events_over_the_time_of_the_movie():
     assert rates.loc["appears", "low"] == 0
 
 
+@pytest.mark.parametrize(("seconds", "long"), [(0.5, 49.5), (np.nan, 99)])
+def test_rates_count_the_empty_frames_of_a_movie_whose_length_is_told(seconds, long):
+    table = table_of([[5.0] * 10, [4.0] * 5], [(2, 24, "dissolves", 0)], range(20, 30))
+    table["time_s"] = table["frame"] * seconds
+    rates = growth_curves(table, frames=100).rates.set_index("event")
+    assert rates.loc["dissolves", "rate"] == pytest.approx(1 / long)
+    assert growth_curves(table).rates.set_index("event").loc["dissolves", "rate"] == pytest.approx(11 / long)
+    with pytest.raises(ValueError, match="the tracks reach frame 29"):
+        growth_curves(table, frames=29)
+
+
+def test_a_movie_without_particles_has_rates_of_zero_and_a_single_frame_of_one_unknown():
+    nothing = growth_curves(table_of([[5.0]]).iloc[:0], frames=100).rates
+    assert (nothing["rate"] == 0).all()
+    assert nothing["high"].to_numpy() == pytest.approx(3.6889 / 99, rel=1e-3)
+    alone = table_of([[5.0]], frames=[0], seconds=0.5)
+    assert growth_curves(alone, frames=100).rates["rate"].isna().all()
+
+
 def test_a_table_that_was_read_from_a_file_is_as_good(tmp_path):
     table = table_of([3 * (1 + TIME) ** 0.5] * 2)
     table.to_csv(tmp_path / "tracks.csv", index=False)  # no event at all: the column comes back as numbers

@@ -118,6 +118,16 @@ def test_a_movie_is_taken_from_a_file_that_offers_a_picture_too(tmp_path):
         movies.Movie.of(tmp_path / "three.tif")
 
 
+def test_a_link_to_a_movie_is_read_as_its_own_name_says(tmp_path):
+    frames = np.arange(4 * 30 * 40, dtype=np.uint16).reshape(4, 30, 40)
+    (tmp_path / "store").mkdir()
+    tifffile.imwrite(tmp_path / "store" / "abcd12", frames, photometric="minisblack")
+    (tmp_path / "labels.tif").symlink_to("store/abcd12")
+    movie = movies.Movie.of(tmp_path / "store" / ".." / "labels.tif")
+    assert movie.path == str(tmp_path.resolve() / "labels.tif")
+    np.testing.assert_array_equal(movie.open().data.compute(), frames)
+
+
 def killed_at(step, monkeypatch):
     """Let the process end when it is about to rename its file number ``step``; every file of ours is renamed."""
     rename, steps = os.replace, []
@@ -472,7 +482,10 @@ def test_killed_for_good_it_goes_on(workers, tmp_path):
     assert out.with_suffix(".csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-@pytest.mark.parametrize(("wish", "reason"), [({"what": "masks"}, "what='masks'"), ({"workers": 0}, "workers=0")])
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [({"what": "masks"}, "what='masks'"), ({"workers": 0}, "workers=0"), ({"chunk": 0}, "chunk=0")],
+)
 def test_wishes_that_make_no_sense_are_refused_before_anything_is_written(wish, reason, tmp_path):
     with pytest.raises(temlib.TemlibError, match=reason):
         temlib.segment_movie(tmp_path / "movie.zspy", tmp_path / "mask.zspy", None, **wish)

@@ -174,6 +174,10 @@ def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
     ]
     for name in [*others, leftover("png"), leftover("csv", 2**22 + 8)]:
         (tmp_path / name).write_text("")
+    for name, file in [(leftover("zarr", os.getpid()), "a.tif"), (leftover("d"), "mask000.tif")]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text("")
+    others.append(leftover("zarr", os.getpid()))
     (tmp_path / leftover("tif")).symlink_to(tmp_path / "c.png")
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([*others, leftover("tif")])

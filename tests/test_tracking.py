@@ -253,7 +253,7 @@ def test_frames_of_another_shape_and_senseless_settings_are_refused_in_a_line():
     labels = discs([], [(9, 9, 3)])
     with pytest.raises(MicrographError, match="pass those of one movie"):
         track_particles(labels, np.zeros((2, 9, 9)))
-    for options in ({"gap": -1}, {"reach_px": 0}, {"seconds": np.nan}):
+    for options in ({"gap": -1}, {"reach_px": 0}, {"seconds": np.nan}, {"seconds": 0}):
         with pytest.raises(MicrographError, match="out of range"):
             track_particles(labels, **options)
     assert temlib.track_particles(labels).shape[0] == 1

@@ -1,5 +1,6 @@
 """Tracks of movies on disk: chunk by chunk, killed and resumed, and as others have them."""
 
+import json
 import warnings
 
 import dask.array as da
@@ -90,6 +91,19 @@ def test_killed_at_any_point_it_ends_with_the_same_bytes(files, tmp_path, monkey
         assert [path.name for path in out.parent.iterdir()] == ["tracks.csv"]
 
 
+def test_a_state_of_more_than_32_mib_is_gone_on_with(files, tmp_path, monkeypatch):
+    track_movie(files[0], tmp_path / "whole.csv", progress=False)
+    out = tmp_path / "tracks.csv"
+    with monkeypatch.context() as patch:
+        killed_at(3, patch)
+        with pytest.raises(Killed):
+            track_movie(files[0], out, progress=False)
+    with open(tmp_path / ".tracks.csv.partial" / "state.json", "a") as state:
+        state.write(" " * 2**25)
+    track_movie(files[0], out, progress=False)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
 def test_each_frame_is_read_once_a_chunk_at_a_time(files, tmp_path, monkeypatch):
     read, of_job = [], tracks._Job._read
 
@@ -140,6 +154,18 @@ def test_bad_files_are_refused_in_one_line(made, files, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.tif", "one.zspy", "short.zspy"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [("--seconds", "0", "seconds=0.0 is out"), ("--chunk", "-3", "chunk=-3 must"), ("--chunk", "0", "chunk=0 must")],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_written(files, tmp_path, capsys, option, value, reason):
+    assert cli.main(["track", str(files[0]), "--out", str(tmp_path / "a.csv"), option, value]) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert len(said.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):
     out, folder = tmp_path / "tracks.csv", tmp_path / "01_RES"
     assert (
@@ -153,6 +179,75 @@ def test_the_command_tracks_and_exports(files, whole, tmp_path, capsys):
     assert cli.main(command) == 2
     assert "name an empty folder" in capsys.readouterr().err
     assert not (tmp_path / "b.csv").exists()
+
+
+def test_a_movie_without_particles_is_exported(made, tmp_path):
+    path = save(like(made.labels, da.zeros((4, 96, 96), dtype=np.int32), "nothing"), tmp_path / "none.zspy")
+    command = ["track", str(path), "--out", str(tmp_path / "a.csv"), "--challenge", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    assert (tmp_path / "out" / "res_track.txt").read_text() == ""
+    assert [tifffile.imread(file).max() for file in sorted((tmp_path / "out").glob("*.tif"))] == [0] * 4
+    table = pd.DataFrame({name: [] for name in ("track", "frame", "event", "partner", "particle")})
+    assert len(list(export_tracks(table, np.zeros((4, 9, 9), int), tmp_path / "b").iterdir())) == 5
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_stopped_export_leaves_nothing_and_the_same_command_goes_on(files, tmp_path, monkeypatch, capsys, there):
+    out, folder, write, written = tmp_path / "tracks.csv", tmp_path / "01_RES", tifffile.imwrite, []
+    command = ["track", str(files[0]), "--out", str(out), "--challenge", str(folder)]
+    if there:
+        folder.mkdir()
+
+    def stop(*arguments, **options):
+        written.append(arguments)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tifffile, "imwrite", stop)
+        assert cli.main(command) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {".tracks.csv.partial", *([folder.name] if there else [])}
+    with monkeypatch.context() as patch:
+        patch.setattr(tracks._Job, "_read", None)  # no frame is tracked again
+        assert cli.main(command) == 0
+    assert len(list(folder.iterdir())) == FRAMES + 1
+    track_movie(files[0], tmp_path / "whole.csv", progress=False)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"tracks.csv", "whole.csv", "01_RES"}
+
+
+def test_tracks_that_the_format_cannot_number_are_in_the_table(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(challenge, "_HIGHEST", 3)
+    with pytest.raises(TemlibError, match="more than the format's 3"):
+        track_movie(files[0], tmp_path / "tracks.csv", challenge=tmp_path / "out", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["tracks.csv"]
+
+
+def test_of_a_file_with_several_the_movie_is_taken_that_is_named(tmp_path, monkeypatch, capsys):
+    """Three pages of 8 bits may be a picture in colours or a movie: the file offers both."""
+    labels = np.zeros((3, 60, 80), np.uint16)
+    labels[:, 20:40, 30:50] = 1
+    tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
+    grey = np.random.default_rng(0).integers(0, 255, labels.shape, np.uint8)
+    tifffile.imwrite(tmp_path / "three.tif", grey, photometric="rgb", planarconfig="separate")
+    out, frames = tmp_path / "tracks.csv", ["--frames", str(tmp_path / "three.tif")]
+    command = ["track", str(tmp_path / "labels.tif"), "--out", str(out)]
+    with pytest.warns(UserWarning, match="--signal"):
+        assert cli.main([*command, *frames]) == 2
+    assert cli.main([*command, "--signal", "1"]) == 2
+    assert "name that file, too (--frames)" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        killed_at(2, patch)
+        with pytest.raises(Killed):
+            cli.main([*command, *frames, "--signal", "1"])
+    settings = json.loads((tmp_path / ".tracks.csv.partial" / "settings.json").read_text())
+    assert settings["movie"]["signal"] == 1
+    assert cli.main(command) == 2
+    assert "another movie or settings" in capsys.readouterr().err
+    assert cli.main([*command, *frames, "--signal", "1"]) == 0
+    assert set(pd.read_csv(out)["track"]) == {1}
 
 
 def test_a_movie_is_segmented_into_numbered_particles(files, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import traceback
 from collections.abc import Sequence
 from contextlib import closing
@@ -208,6 +209,8 @@ class _Work:
         for name, file in names.items():
             try:
                 size, digest = digest_of(file) if file.exists() else (0, "")
+                if digest and self.rows.get(name, {}).get("sha256") != digest:
+                    self._drop_former(file, digest, names)
                 if digest and not self.overwrite and self._is_done(name, file, digest):
                     self.batch.skipped += 1
                 else:
@@ -228,6 +231,15 @@ class _Work:
         """Take the row of a micrograph out of the table: a run that is killed leaves no new files under an old row."""
         if self.rows.pop(name, None):
             self._keep_rows()
+
+    def _drop_former(self, file: Path, digest: str, names: dict[str, Path]) -> None:
+        """Drop what was done of a file under a name that it no longer has; a copy that is still there stays."""
+        same = [(name, row["file"]) for name, row in self.rows.items() if row["sha256"] == digest]
+        for old, place in same:
+            if old not in names and not os.path.exists(place):
+                self._drop(old)
+                self.folder.forget(old)
+                self.batch.notes.append(f"{file}: was {place}, which is gone; what was done of that is removed")
 
     def finish(self) -> Batch:
         """Write the tables of all micrographs."""

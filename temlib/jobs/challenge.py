@@ -9,15 +9,15 @@ which another splits, is written as several, each coming from the one before. Wh
 from __future__ import annotations
 
 import os
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from temlib.errors import MicrographError, OutputError
 from temlib.particles.tracking import chunks_of, open_numbered
-from temlib.writing import write_atomically, write_text
+from temlib.writing import write_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def check_folder(folder: str | os.PathLike) -> Path:
 
 
 def export_tracks(tracks: pd.DataFrame | str | os.PathLike, particles: object, folder: str | os.PathLike) -> Path:
-    """Write tracks as the Cell Tracking Challenge has them, frame by frame.
+    """Write tracks as the Cell Tracking Challenge has them, frame by frame: the whole folder or nothing.
 
     Parameters
     ----------
@@ -74,25 +74,30 @@ def export_tracks(tracks: pd.DataFrame | str | os.PathLike, particles: object, f
     numbers, lines = lineage(table)
     if len(lines) > _HIGHEST:
         raise MicrographError(f"{folder}: {len(lines)} tracks are more than the format's {_HIGHEST}; export a part")
-    bounds = np.searchsorted(table["frame"].to_numpy(), np.arange(len(stack.data) + 1))
-    particle, digits = table["particle"].to_numpy(), max(3, len(str(len(stack.data) - 1)))
-    folder.mkdir(parents=True, exist_ok=True)
-    frame = 0
-    for chunk in chunks_of(stack):
-        for labels in chunk:
-            rows = slice(bounds[frame], bounds[frame + 1])
-            given = np.zeros(max(int(labels.max()), particle[rows].max(initial=0)) + 1, np.uint16)
-            given[particle[rows]] = numbers[rows]
-            drawn = given[labels]
-            if not np.array_equal(drawn > 0, labels > 0):
+    digits = max(3, len(str(len(stack.data) - 1)))
+
+    def write(temporary: Path) -> None:
+        for frame, drawn in enumerate(_drawn(table, numbers, stack)):
+            if drawn is None:
                 raise MicrographError(
                     f"{folder}: frame {frame} holds other particles than the tracks; pass their frames"
                 )
-            name = folder / f"mask{frame:0{digits}d}.tif"
-            write_atomically(name, partial(tifffile.imwrite, data=drawn, compression="zlib"))
-            frame += 1
-    write_text(folder / "res_track.txt", "".join(" ".join(map(str, line)) + "\n" for line in lines))
-    return folder
+            tifffile.imwrite(temporary / f"mask{frame:0{digits}d}.tif", drawn, compression="zlib")
+        write_text(temporary / "res_track.txt", "".join(" ".join(map(str, line)) + "\n" for line in lines))
+
+    return write_folder(folder, write)
+
+
+def _drawn(table: pd.DataFrame, numbers: np.ndarray, stack: Any) -> Iterator[np.ndarray | None]:
+    """Give each frame with the numbers of pieces, None where it holds other particles than the table."""
+    bounds = np.searchsorted(table["frame"].to_numpy(), np.arange(len(stack.data) + 1))
+    particle = table["particle"].to_numpy(dtype=int)
+    for frame, labels in enumerate(labels for chunk in chunks_of(stack) for labels in chunk):
+        rows = slice(bounds[frame], bounds[frame + 1])
+        given = np.zeros(max(int(labels.max()), particle[rows].max(initial=0)) + 1, np.uint16)
+        given[particle[rows]] = numbers[rows]
+        drawn = given[labels]
+        yield drawn if np.array_equal(drawn > 0, labels > 0) else None
 
 
 def lineage(tracks: pd.DataFrame) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
@@ -110,7 +115,7 @@ def lineage(tracks: pd.DataFrame) -> tuple[np.ndarray, list[tuple[int, int, int,
     list of (int, int, int, int)
         Of each piece its number, first and last frame, and the piece it comes from, or 0.
     """
-    splits = tracks["event"].fillna("").str.contains("splits from")
+    splits = tracks["event"].astype(object).fillna("").astype(str).str.contains("splits from")
     parents = set(zip(tracks["partner"][splits], tracks["frame"][splits], strict=True))
     columns = [tracks[name].tolist() for name in ("track", "frame", "partner")]
     numbers: list[int] = []

@@ -85,8 +85,12 @@ class Movie:
         ------
         MicrographError
             When it cannot be read, or is a single image.
+        RunError
+            When ``chunk`` is less than 1.
         """
         path = Path(path)
+        if chunk is not None and chunk < 1:
+            raise RunError(f"chunk={chunk} must be at least 1")
         if not path.exists():
             raise MicrographError(f"{path}: there is no such file; check the path")
         movie = load_micrograph(path, pixel_size_nm, lazy=True, signal=signal)
@@ -95,7 +99,7 @@ class Movie:
         data = whole_frames(movie)
         step = max(data.chunks[0])
         step *= max(1, (chunk or _PIXELS // (data.shape[1] * data.shape[2])) // step)
-        frames, found, path = min(step, data.shape[0]), path.stat(), path.resolve()
+        frames, found, path = min(step, data.shape[0]), path.stat(), path.parent.resolve() / path.name
         of_file = (found.st_mtime_ns, found.st_size, _sample(data))
         return cls(str(path), pixel_size_nm, data.shape, str(data.dtype), frames, *of_file, signal)
 

@@ -26,6 +26,7 @@ from temlib.errors import MicrographError, RunError, one_line
 from temlib.files.json_files import read_json
 from temlib.files.micrographs import pixel_size_of
 from temlib.files.stacks import whole_frames
+from temlib.jobs.challenge import check_folder, export_tracks
 from temlib.jobs.movies import Movie
 from temlib.jobs.records import MARK, alone, record_in
 from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, open_stack, seconds_of
@@ -44,11 +45,13 @@ def track_movie(
     out: str | os.PathLike,
     frames: str | os.PathLike | None = None,
     *,
+    signal: int | str | None = None,
     pixel_size_nm: float | None = None,
     seconds: float | None = None,
     reach_px: float | None = None,
     gap: int = 2,
     chunk: int | None = None,
+    challenge: str | os.PathLike | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, int]:
@@ -64,10 +67,15 @@ def track_movie(
         The table, ending in ``.csv``. Its numbers have six digits.
     frames : path, optional
         The movie, from which the drift of the stage is found.
+    signal : int or str, optional
+        Number or title of the movie where ``frames`` hold several; see :func:`temlib.load_micrograph`.
     pixel_size_nm, seconds, reach_px, gap
         See :func:`temlib.track_particles`.
     chunk : int, optional
         Frames that are read together; see :func:`temlib.jobs.movies.segment_movie`.
+    challenge : path, optional
+        A folder into which the tracks are exported before ``out`` has its name; see
+        :func:`temlib.jobs.challenge.export_tracks`.
     overwrite : bool
         Replace ``out``, and what is left of a run with other settings.
     progress : bool
@@ -81,23 +89,28 @@ def track_movie(
     Raises
     ------
     MicrographError
-        When these are no numbered frames, or ``frames`` are of another shape.
+        When these are no numbered frames, ``frames`` are of another shape, or the tracks are too many to export;
+        then the table is written all the same.
     RunError
         When ``out`` exists, an earlier run had other settings, another process writes it, something that is not
         temlib's is in the way, or a chunk cannot be read; what is done is kept.
     OutputError
-        When nothing can be written, as on a full disk.
+        When nothing can be written, as on a full disk, or ``challenge`` is not empty.
     """
     out = Path(out)
+    if challenge is not None:
+        check_folder(challenge)
     if out.suffix != ".csv":
         raise RunError(f"{out}: tracks are written under a name that ends in .csv")
     if os.path.lexists(out) and not overwrite:
         raise RunError(f"{out}: exists already; {_OVERWRITE} to replace it")
+    if signal is not None and frames is None:
+        raise RunError(f"signal={signal!r} chooses among movies of one file; name that file, too (--frames)")
     open_numbered(particles)
-    if frames is not None and open_stack(frames).data.ndim != 3:
+    if frames is not None and open_stack(frames, signal).data.ndim != 3:
         raise MicrographError(f"{frames}: is one image, not a movie; name the movie in which particles were found")
     numbered = Movie.of(particles, pixel_size_nm, chunk)
-    movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk)
+    movie = None if frames is None else Movie.of(frames, pixel_size_nm, chunk, signal)
     if movie is not None and movie.shape != numbered.shape:
         raise MicrographError(
             f"{frames}: has frames of shape {movie.shape}, {particles} of {numbered.shape}; name those of one movie"
@@ -106,9 +119,10 @@ def track_movie(
     size = next(filter(None, map(pixel_size_of, files)), None)
     step, begin = seconds_of(*files)
     pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
-    job = _Job(out.absolute(), numbered, movie, Tracking(pair, seconds or step, begin, reach_px, gap))
+    how = Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap)
+    job = _Job(out.absolute(), numbered, movie, how)
     with alone(out.parent, out.name):
-        return job.run(overwrite, progress)
+        return job.run(overwrite, progress, challenge)
 
 
 @dataclass(frozen=True)
@@ -125,8 +139,8 @@ class _Job:
         """Where the table lies until it is done."""
         return self.out.with_name(f".{self.out.name}.partial")
 
-    def run(self, overwrite: bool, progress: bool) -> dict[str, int]:
-        """Track what is left, and give the table its name."""
+    def run(self, overwrite: bool, progress: bool, challenge: str | os.PathLike | None = None) -> dict[str, int]:
+        """Track what is left, export it where that is asked for, and give the table its name."""
         self._begin(overwrite)
         tracker, counts, written = self._state()
         with writing_to(self.out), open(self.folder / _ROWS, "ab") as rows:
@@ -138,10 +152,20 @@ class _Job:
                 _append(rows, self._follow(tracker, self._read(self.numbered, part), images), counts)
                 self._keep(tracker, counts, rows)
             _append(rows, tracker.finish(), counts)
+        try:
+            if challenge is not None:
+                export_tracks(self.folder / _ROWS, self.numbered.path, challenge)
+        except MicrographError:  # these tracks never fit into that format
+            self._finish()
+            raise
+        self._finish()
+        return {"frames": self.numbered.shape[0], "tracks": tracker.begun, **{name: counts[name] for name in EVENTS}}
+
+    def _finish(self) -> None:
+        """Give the table its name."""
         with writing_to(self.out):
             os.replace(self.folder / _ROWS, self.out)
             self._remove()
-        return {"frames": self.numbered.shape[0], "tracks": tracker.begun, **{name: counts[name] for name in EVENTS}}
 
     def _follow(self, tracker: Tracker, labels: np.ndarray, images: Any) -> list[Rows]:
         """Take the frames of a chunk; give the rows in which nothing will change any more."""
@@ -173,7 +197,7 @@ class _Job:
         path = self.folder / _STATE
         if not path.exists():
             return Tracker(self.how), Counter(), 0
-        kept = read_json(path, error=RunError)
+        kept = read_json(path, path.stat().st_size, error=RunError)  # temlib's own, of any size
         try:
             read = self._frame if self.movie is not None else None
             return Tracker.from_dict(self.how, kept["tracker"], read), Counter(kept["counts"]), kept["bytes"]

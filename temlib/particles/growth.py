@@ -102,7 +102,9 @@ class GrowthCurves:
         axes.legend(fontsize=SMALL_PT, frameon=False)
 
 
-def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float = 0.95) -> GrowthCurves:
+def growth_curves(
+    tracks: pd.DataFrame, *, frames: int | None = None, fewest: int = 10, confidence: float = 0.95
+) -> GrowthCurves:
     """Fit the growth of tracked particles, count what happens to them, and measure how they move.
 
     A track is cut into pieces where a particle merges into it or splits from it, where it turns from growing to
@@ -112,6 +114,9 @@ def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float =
     ----------
     tracks : DataFrame
         What :func:`temlib.track_particles` gave.
+    frames : int, optional
+        Of the movie: events are counted in the time from its first frame to its last. Without it, empty frames
+        at its beginning and end do not count, and rates come out too high.
     fewest : int
         Frames that a piece must have, 4 or more; shorter ones tell nothing of growth.
     confidence : float
@@ -130,6 +135,9 @@ def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float =
         raise ValueError(f"the table has no column {', '.join(missing)}; pass what track_particles gives")
     if fewest < 4 or not 0 < confidence < 1:
         raise ValueError(f"fewest={fewest} and confidence={confidence}: pass 4 or more, and one in (0, 1)")
+    last = int(tracks["frame"].max()) if len(tracks) else 0
+    if frames is not None and frames <= last:
+        raise ValueError(f"frames={frames}, but the tracks reach frame {last}, counted from 0; pass those of the movie")
     timed = bool(len(tracks)) and bool(tracks["time_s"].notna().all())
     table = tracks.assign(time=tracks["time_s"] if timed else tracks["frame"].astype(float))
     table["event"] = table["event"].astype(object).fillna("").astype(str)  # of a csv file that was read
@@ -144,7 +152,7 @@ def growth_curves(tracks: pd.DataFrame, *, fewest: int = 10, confidence: float =
         exponent=Estimate(law.exponent, law.low, law.high),
         table=pd.DataFrame(rows, columns=_TABLE),
         curves=pd.concat(drawn)[names] if drawn else pd.DataFrame(columns=names),
-        rates=_rates(table, confidence),
+        rates=_rates(table, _duration(table, frames, timed), confidence),
         displacement=mean_squared_displacement(pieces),
         diffusion=_diffusion(pieces, confidence),
         length=unit,
@@ -210,11 +218,20 @@ def _curve(rows: pd.DataFrame, fitted: np.ndarray, spread: float, confidence: fl
     return rows.assign(fitted=fitted, low=fitted - half, high=fitted + half)
 
 
-def _rates(table: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Count events in the time between the first frame and the last."""
+def _duration(table: pd.DataFrame, frames: int | None, timed: bool) -> float:
+    """Give the time from the first frame to the last: of the movie, or of those with a particle; 0 where unknown."""
+    seen = (float(np.ptp(table["time"])), int(np.ptp(table["frame"]))) if len(table) else (0.0, 0)
+    if frames is None:
+        return seen[0]
+    if not timed:
+        return frames - 1.0
+    return (frames - 1) * seen[0] / seen[1] if seen[1] else 0.0
+
+
+def _rates(table: pd.DataFrame, long: float, confidence: float) -> pd.DataFrame:
+    """Count events in so long a time."""
     import pandas as pd
 
-    long = float(np.ptp(table["time"])) if len(table) else 0.0
     rows = []
     for event in ("appears", "splits from", "leaves", "merges into", "dissolves"):
         n = int(table["event"].str.contains(event).sum())

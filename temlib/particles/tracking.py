@@ -355,7 +355,7 @@ def track_particles(
     size = pixel_size_of(movie) if size is None and movie is not None else size
     pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
     step, begin = seconds_of(numbered, movie)
-    tracker = Tracker(Tracking(pair, seconds or step, begin, reach_px, gap))
+    tracker = Tracker(Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap))
     images = chunks_of(movie) if movie is not None else None
     rows: list[Rows] = []
     pictures = _each(images) if images is not None else (None for _ in count())
@@ -417,12 +417,15 @@ class _Plain:
     data: Any
 
 
-def open_stack(stack: Any) -> Any:
-    """Give a stack as it is, a path opened and left in its file, an array with ``data``."""
+def open_stack(stack: Any, signal: int | str | None = None) -> Any:
+    """Give a stack as it is, a path opened and left in its file, an array with ``data``.
+
+    ``signal`` says which of a file that holds several; see :func:`temlib.load_micrograph`.
+    """
     if isinstance(stack, str | os.PathLike):
         if not Path(stack).exists():
             raise MicrographError(f"{stack}: there is no such file; check the path")
-        return load_micrograph(stack, lazy=True)
+        return load_micrograph(stack, lazy=True, signal=signal)
     if hasattr(stack, "axes_manager"):
         return stack
     if hasattr(stack, "dask"):

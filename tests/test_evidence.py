@@ -24,6 +24,7 @@ from tests.benchmarks import (
     sizes_real,
     speed,
     synthetic_transfer,
+    teacher,
     title_question,
     tracking,
 )
@@ -134,6 +135,19 @@ def test_the_bundled_scorer_judges_best_with_each_seed_at_each_confidence():
         others = f1.loc[[("own", least), ("own, out of fold", least), ("rule", f1.loc["rule"].index[0])]]
         ahead = f1.loc["carried", least] - others
         assert (ahead > 0).all(axis=None)
+
+
+def test_a_teacher_is_worth_what_was_measured():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    table = pd.read_csv(MEASURED / "teacher.csv")
+    for line in teacher.lines(table):
+        assert line in evidence
+    iou = teacher.by_seed(table)["iou"]
+    change = iou.loc["taught"] - iou.loc["alone"]
+    assert len(change) == len(teacher.SEEDS) == 3
+    mean, said = change.mean(), " ".join(evidence.split())
+    assert f"rises by {mean['emps']:.3f} on `emps` and by {mean['simulated']:.3f} on `simulated`" in said
+    assert f"changes by {change.abs().max(axis=None):.3f} at the most" in said
 
 
 def test_the_question_of_the_title_is_answered_as_measured():

@@ -18,7 +18,7 @@ from matplotlib_scalebar.scalebar import ScaleBar
 from temlib.errors import readable
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
-from temlib.files.scale_bars.marks import find_marks
+from temlib.files.scale_bars.marks import find_marks, has_8_bits
 from temlib.palette import COLOURS
 from temlib.writing import write_atomically
 
@@ -224,7 +224,7 @@ def scale_bar(pixel_size_nm: float, corner: str = "lower right") -> ScaleBar:
 
 def _free_corner(image: np.ndarray) -> str:
     """Give the first corner in which nothing is burnt in, which may be the picture's own scale bar."""
-    if image.dtype.itemsize > 1:  # an exported picture has 8 bits
+    if not has_8_bits(image):
         return "lower right"
     height, width = (round(share * edge) for share, edge in zip(_CORNER, image.shape, strict=True))
     rows = {"lower": slice(image.shape[0] - height, None), "upper": slice(0, height)}

@@ -187,13 +187,19 @@ def test_what_another_painter_wrote_is_not_overwritten(two, tmp_path):
     first.paint("particle", [[9, 9]])
 
 
-def test_an_accepted_label_is_written_again_over_what_another_painter_wrote(two, tmp_path):
+def accepted_and_withdrawn(two, folder):
+    """Give two painters of a folder: the first accepted a label, which the second withdrew."""
     images, masks = two
-    first, second = (temlib.LabelPainter(images, tmp_path) for _ in "12")
+    first, second = (temlib.LabelPainter(images, folder) for _ in "12")
     scribble(first, masks[0])
     first.accept()
     second.reload()
     second.painting.withdraw()
+    return first, second
+
+
+def test_an_accepted_label_is_written_again_over_what_another_painter_wrote(two, tmp_path):
+    first, second = accepted_and_withdrawn(two, tmp_path)
     assert not second.painting.path("_painted.tif").exists()
     first.save(overwrite=True)
     assert np.array_equal(first.masks[0].data, first.label)
@@ -223,12 +229,7 @@ def test_an_accepted_label_stays_what_was_accepted_whatever_is_learned_elsewhere
 
 
 def test_a_stroke_that_could_not_be_saved_leaves_no_accepted_label(two, tmp_path):
-    images, masks = two
-    first, second = (temlib.LabelPainter(images, tmp_path) for _ in "12")
-    scribble(first, masks[0])
-    first.accept()
-    second.reload()
-    second.painting.withdraw()
+    first, _ = accepted_and_withdrawn(two, tmp_path)
     assert "has changed since it was read" in ask(first, "stroke", kind="particle", points=[[5, 5]], size=9)
     assert not first._state["accepted"]
     assert first.label[4, 4]

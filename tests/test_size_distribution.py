@@ -197,6 +197,8 @@ def test_each_micrograph_of_a_pooled_table_has_its_frame():
     assert size_distribution(plain, frame_px=shapes, n_bootstrap=0).mean.value == found.mean.value
     with pytest.raises(ValueError, match="do not fit in frame_px"):
         size_distribution(plain, frame_px=shapes | {"a": (100, 200)})
+    with pytest.raises(ValueError, match="do not fit in frame_px"):
+        size_distribution(in_frame(table, (199, 160)), n_bootstrap=0)
     with pytest.raises(ValueError, match="no frame of micrograph 'c'"):
         size_distribution(plain, frame_px={"a": (200, 200), "b": (100, 160)})
     with pytest.raises(ValueError, match="no column micrograph"):

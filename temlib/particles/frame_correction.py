@@ -67,17 +67,26 @@ def frame_weights(
     frames, pixels = _frames(table, frame_px), _pixels(table)
     high = table[[*_HIGH]].to_numpy(float)
     sizes = high - table[[*_LOW]].to_numpy(float)
-    given = not isinstance(frame_px, str)  # in a table boxes may lie below a data bar, which is no part of its frame
-    if (given and not (high <= frames).all()) or not (frames - 1 - sizes > 0)[whole].all():
+    names = table["micrograph"].to_numpy() if "micrograph" in table else np.zeros(len(table), int)
+    reach = high if not isinstance(frame_px, str) else _reach(high, high - sizes, whole, names)
+    if not (reach <= frames).all() or not (frames - 1 - sizes > 0)[whole].all():
         raise ValueError(f"particles do not fit in frame_px={_short(frames)}; pass height and width of the micrographs")
     kinds, kind = np.unique(np.hstack([frames, pixels]), axis=0, return_inverse=True)
     kind = kind.ravel()
     free = (kinds[:, :2] - 1) * kinds[:, 2:] - (sizes * pixels)[whole][:, None]
     places = np.clip(free, 0, None).prod(axis=-1)
-    names = table["micrograph"].to_numpy() if "micrograph" in table else np.zeros(len(table), int)
     micrographs = np.bincount([number for number, _ in {*zip(kind.tolist(), names.tolist(), strict=True)}])
     weights = _weights(places, np.bincount(kind[whole], minlength=len(kinds)), micrographs)
     return weights, tuple(dict.fromkeys((int(height), int(width)) for height, width, *_ in kinds.tolist()))
+
+
+def _reach(high: np.ndarray, low: np.ndarray, whole: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Give for each row how far the whole particles of its micrograph reach; they may begin below a data bar."""
+    of_row = np.unique(names, return_inverse=True)[1]
+    first, last = np.full((of_row.max(initial=0) + 1, 2), np.inf), np.zeros((of_row.max(initial=0) + 1, 2))
+    np.minimum.at(first, of_row[whole], low[whole])
+    np.maximum.at(last, of_row[whole], high[whole])
+    return np.maximum(last - first, 0)[of_row]
 
 
 def _weights(places: np.ndarray, found: np.ndarray, micrographs: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from temlib.datasets import CARRIED
 from temlib.errors import RunError
 from temlib.files.child_processes import without_current_folder
 from temlib.reproduction.run_folder import NOTEBOOKS
+from temlib.writing import write_folder
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -65,14 +66,7 @@ def make_kit(clone: str | os.PathLike, out: str | os.PathLike, wheelhouse: bool 
     clone, out = Path(clone), Path(out)
     if out.exists():
         raise RunError(f"{out}: exists already; name a new folder for the kit")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.absolute().with_name(f".{out.name}.{os.getpid()}")
-    try:
-        _fill(temporary, clone, wheelhouse)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return out
+    return write_folder(out, lambda temporary: _fill(temporary, clone, wheelhouse))
 
 
 def for_participants(notebook: NotebookNode) -> NotebookNode:

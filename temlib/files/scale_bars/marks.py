@@ -11,7 +11,7 @@ from temlib.files.scale_bars.bars import Bar, find_bars
 from temlib.files.scale_bars.scale_bar import grey_levels, legible, look_for_scale_bar
 from temlib.files.scale_bars.scale_labels import Box, can_read, read_texts
 
-__all__ = ["data_bar", "find_marks", "without_marks"]
+__all__ = ["data_bar", "find_marks", "has_8_bits", "without_marks"]
 
 _PAPER = 0.55  # share of a data bar's row that has the tone of its paper
 _LOWEST, _HIGHEST = 0.02, 0.25  # of the picture, that a data bar takes
@@ -52,7 +52,7 @@ def find_marks(image: Any, read: bool = True) -> np.ndarray:
     bars = [bar for bar in find_bars(grey) if _is_drawn(bar, grey)]
     boxes: list[Box] = [(bar.x0, bar.y0, bar.x1, bar.y1) for bar in bars]
     boxes += [box for bar in bars for box in _letters(grey, bar)]
-    if read and (boxes or marks.any() or _has_8_bits(image)) and can_read():
+    if read and (boxes or marks.any() or has_8_bits(image)) and can_read():
         boxes += _read(grey)
     for box in boxes:
         _mark(marks, box)
@@ -62,7 +62,8 @@ def find_marks(image: Any, read: bool = True) -> np.ndarray:
     return marks
 
 
-def _has_8_bits(image: Any) -> bool:
+def has_8_bits(image: Any) -> bool:
+    """Say whether a picture has 8 bits, as one that a program exported, with what it burnt in."""
     return np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image)).dtype.itemsize == 1
 
 

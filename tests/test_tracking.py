@@ -1,5 +1,7 @@
 """Particles are followed through movies: known paths, meetings and ends."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from temlib import track_particles
 from temlib.errors import MicrographError
 from temlib.files.micrographs import micrograph
 from temlib.particles.drift import Drift
+from temlib.particles.linking import Track, link, particles_of
 from temlib.synthetic import Scene, movie
 
 SHAPE = (96, 128)
@@ -99,6 +102,18 @@ def frames_of(discs_of_frames, labels):
         for cy, cx, radius, contrast in some:
             image[np.hypot(y - cy, x - cx) <= radius] -= contrast
     return images
+
+
+def test_memory_of_linking_grows_with_the_particles_not_with_their_square():
+    squares = np.kron(np.arange(1, 2501).reshape(50, 50), np.pad(np.ones((6, 6), int), 2))
+    particles, still = particles_of(squares), np.zeros(2)
+    tracks = [Track.begin(number, particles, number, 0, still) for number in range(len(particles))]
+    tracemalloc.start()
+    pairs = link(tracks, particles, 1, still)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pairs == [(number, number) for number in range(2500)]
+    assert peak < 8 * 2500**2  # a single distance between all
 
 
 @pytest.mark.parametrize("gap", [0, 2])

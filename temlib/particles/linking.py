@@ -207,17 +207,19 @@ def link(
     expected = np.array([track.expected(frame) for track in tracks])
     size = np.array([track.diameter for track in tracks])
     since = np.array([frame - track.frame for track in tracks])
-    distance = np.hypot(*(expected[:, None] - (particles.at - moved)[None]).transpose(2, 0, 1))
-    reach = (
-        np.maximum(size[:, None], particles.diameter[None]) if reach_px is None else np.full_like(distance, reach_px)
-    )
-    reach = reach * np.sqrt(since)[:, None]
-    octaves = np.abs(np.log2(particles.diameter[None] / size[:, None]))
-    i, j = np.nonzero((distance <= reach) & (octaves <= 1))
-    cost = (distance[i, j] / reach[i, j]) ** 2 + octaves[i, j] ** 2 + _WAITING * (since[i] - 1)
+    farthest = (2 * size if reach_px is None else reach_px) * np.sqrt(since)  # whose diameter is twice as large
+    near = cKDTree(particles.at - moved).query_ball_point(expected, farthest * (1 + 1e-9), return_sorted=True)
+    i = np.repeat(np.arange(len(tracks)), [len(some) for some in near])
+    j = np.concatenate([np.asarray(some, int) for some in near])
+    distance = np.hypot(*(expected[i] - (particles.at - moved)[j]).T)
+    reach = (np.maximum(size[i], particles.diameter[j]) if reach_px is None else reach_px) * np.sqrt(since[i])
+    octaves = np.abs(np.log2(particles.diameter[j] / size[i]))
+    possible = (distance <= reach) & (octaves <= 1)
+    i, j, distance, reach, octaves = (each[possible] for each in (i, j, distance, reach, octaves))
+    cost = (distance / reach) ** 2 + octaves**2 + _WAITING * (since[i] - 1)
     cost += 1 - _overlaps(tracks, particles, frame, moved, i, j)
     taken = cost < _DEAREST
-    return _assign(i[taken], j[taken], cost[taken], distance.shape)
+    return _assign(i[taken], j[taken], cost[taken], (len(tracks), len(particles)))
 
 
 def _overlaps(
@@ -229,8 +231,10 @@ def _overlaps(
     laid = [tracks[number].laid_on(frame, moved, shape) for number in some]
     pixels = np.concatenate([np.zeros((0, 2), int), *laid])
     cells = np.repeat(np.arange(len(some)) * n, [len(each) for each in laid]) + particles.owner[tuple(pixels.T)] + 1
-    shared = np.bincount(cells, minlength=len(some) * n).reshape(-1, n)
-    both = shared[row, j + 1]
+    held, count = np.unique(np.append(cells, -1), return_counts=True)
+    asked = row * n + j + 1
+    at = np.searchsorted(held, asked).clip(max=len(held) - 1)
+    both = np.where(held[at] == asked, count[at], 0)
     area = np.array([len(track.pixels) for track in tracks])[i] + np.array([len(p) for p in particles.pixels])[j]
     return both / (area - both)
 

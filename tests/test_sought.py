@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,24 @@ def test_auto_takes_the_contrast_that_is_less_doubted(segmenter, made):
     assert np.array_equal(auto, dark) or np.array_equal(auto, bright)
 
 
+def negative_of(made):
+    return micrograph(60000 - made.counts.astype(np.float64), 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*expect an IoU")
+@pytest.mark.parametrize("told", [{}, {"diameter_px": 60}])
+def test_a_segmenter_says_which_contrast_it_took(segmenter, made, told, monkeypatch):
+    monkeypatch.setattr("temlib.network.segmenter._IN_DOUBT", 0.0)  # both are looked at
+    negative = negative_of(made)
+    for image, contrast in ((made.image, "dark"), (negative, "bright")):
+        found, _ = segmenter.find(image, contrast="auto", **told)
+        assert found.contrast == contrast
+        of_it = segmenter.find(image, contrast=contrast, **told)[0]
+        np.testing.assert_array_equal(found.labels, of_it.labels)
+        assert segmenter.find(image, contrast="bright", **told)[0].contrast == "bright"
+    assert segmenter.find(negative, **told)[0].contrast == "dark", "that is what it was told"
+
+
 def test_a_lazy_stack_is_told_too(segmenter, made):
     stack = micrograph(made.counts, 0.5)
     frames = type(stack)(np.stack([made.counts] * 2))
@@ -157,6 +176,33 @@ def test_a_batch_keeps_the_size_that_is_told_and_says_so(folder):
     with pytest.raises(RunError, match="other settings"):
         batch.segment_files(files, out, Threshold(), diameter_nm=20, contrast="bright", progress=False)
     assert batch.segment_files(files, out, Threshold(), diameter_nm=20, progress=False).skipped == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*expect an IoU")
+def test_a_batch_says_which_contrast_it_took_of_each_micrograph(segmenter, made, tmp_path, monkeypatch):
+    monkeypatch.setattr("temlib.network.segmenter._IN_DOUBT", 0.0)
+    save_micrograph(made.image, tmp_path / "in" / "dark.tif")
+    save_micrograph(negative_of(made), tmp_path / "in" / "negative.tif")
+    files, out = batch.files_in([tmp_path / "in"]), tmp_path / "out"
+    done = batch.segment_files(files, out, segmenter, contrast="auto", progress=False)
+    assert list(done.micrographs["contrast"]) == ["dark", "bright"]
+    for name, contrast in (("dark", "dark"), ("negative", "bright")):
+        record = json.loads((out / f"{name}_report.json").read_text())
+        assert (record["contrast"], record["sought"]["contrast"]) == (contrast, "auto")
+
+
+@pytest.mark.parametrize(("told", "known"), [("dark", "dark"), ("bright", "bright"), ("auto", "")])
+def test_a_folder_of_before_contrasts_were_kept_is_gone_on_with(folder, told, known):
+    files, out = batch.files_in([folder / "in"]), folder / "out"
+    first = batch.segment_files(files, out, Threshold(), contrast=told, progress=False)
+    table = out / "micrographs.csv"
+    before = pd.read_csv(table, keep_default_na=False)
+    before.drop(columns="contrast").to_csv(table, index=False)
+    save_micrograph(micrograph(np.eye(64), 0.5), folder / "in" / "b.tif")
+    done = batch.segment_files(batch.files_in([folder / "in"]), out, Threshold(), contrast=told, progress=False)
+    assert done.skipped == 1
+    assert list(done.micrographs["contrast"]) == [known, known]
+    assert list(done.micrographs) == list(first.micrographs) == list(before)
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,10 @@ class Batch:
     ----------
     micrographs : DataFrame
         A row for each: ``micrograph``, ``file``, ``particles`` and, of them, ``whole_particles``,
-        ``pixel_size_nm``, ``expected_iou``, ``warning`` where the mask is not to be trusted, ``note``
-        where something was said on reading, ``review`` what a person decided, and of the file its size, ``bytes``,
-        and ``sha256``.
+        ``pixel_size_nm``, ``expected_iou``, ``contrast`` in which particles were seen (``dark`` or ``bright``, also
+        where ``auto`` was told; empty where a temlib that did not keep it did so), ``warning`` where the mask is not
+        to be trusted, ``note`` where something was said on reading, ``review`` what a person decided, and of the file
+        its size, ``bytes``, and ``sha256``.
     particles : DataFrame
         All particles, a row each (:func:`temlib.particles.measurement.measure_particles`), with ``micrograph``.
     failed : dict of str to str
@@ -181,7 +182,8 @@ class _Work:
     def __init__(self, folder: BatchFolder, look: Look, reviews: dict[str, Path], overwrite: bool) -> None:
         self.folder, self.out, self.overwrite = folder, folder.folder, overwrite
         self.look, self.segmenter, self.reviews = look, look.segmenter, reviews
-        self.rows: dict[str, Row] = {row["micrograph"]: row for row in read_rows(self.out / _SUMMARY)}
+        kept = read_rows(self.out / _SUMMARY, self.segmenter.sought.contrast)
+        self.rows: dict[str, Row] = {row["micrograph"]: row for row in kept}
         self.batch = Batch(pd.DataFrame(), pd.DataFrame())
 
     def run(self, names: dict[str, Path], workers: int, progress: bool) -> None:
@@ -325,6 +327,7 @@ class _Work:
             "left_out": len(found.left_out_px),
             "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
             "expected_iou": self.segmenter.expected_iou(probability),
+            "contrast": found.contrast or "",
             "warning": self.segmenter.warning(maps) or "",
             "note": seen.note,
             "review": "" if review is None else review.summary,
@@ -355,7 +358,7 @@ class _Work:
             left_out = found.left_out_px * (1.0 if size is None else float(np.sqrt(size[0] * size[1])))
             read = image.metadata.get_item("General.pixel_size_source", "")
             facts["pixel_size_source"] = "given" if self.look.pixel_size_nm else read or "file"
-            facts["sought"] = self.segmenter.sought.to_dict()
+            facts |= {"sought": self.segmenter.sought.to_dict(), "contrast": found.contrast}
             if review is not None:
                 labels = review.labels  # those that are left out are drawn, too
                 facts |= {"review": review.counts() | {"summary": review.summary}, "exclusions": review.rules}

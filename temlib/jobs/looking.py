@@ -100,8 +100,9 @@ class Look:
         if isinstance(segmenter, Segmenter):
             return segmenter.find(image, self.scale)
         maps = segmenter.maps(image, self.scale)
-        found = find_in(maps, segmenter.threshold)
         sought = segmenter.sought.on(image)
+        found = find_in(maps, segmenter.threshold)
+        found = replace(found, contrast=None if sought.contrast == "auto" else sought.contrast)
         return found.kept(sought.keep(found.labels)).without(sought.marks_in(image)), maps
 
 

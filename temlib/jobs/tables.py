@@ -17,16 +17,24 @@ __all__ = ["COLUMNS", "FEWEST", "read_rows", "read_table", "whole_particles", "w
 FEWEST = 2
 """Whole particles that have a distribution, and a report."""
 
-_TEXTS = ("micrograph", "file", "warning", "note", "review", "sha256", "review_sha256")
+_TEXTS = ("micrograph", "file", "contrast", "warning", "note", "review", "sha256", "review_sha256")
 COLUMNS = (
-    *("micrograph", "file", "particles", "whole_particles", "left_out", "pixel_size_nm", "expected_iou"),
+    *("micrograph", "file", "particles", "whole_particles", "left_out", "pixel_size_nm", "expected_iou", "contrast"),
     *("warning", "note", "review", "bytes", "sha256", "review_sha256"),
 )
 """Of ``micrographs.csv``."""
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path, contrast: str) -> list[dict[str, Any]]:
     """Read the table of micrographs that an earlier run wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    contrast : "dark", "bright" or "auto"
+        That the run was told: what stands in rows that an earlier temlib wrote, which had no such column. Which of
+        both ``"auto"`` took then is not known.
 
     Raises
     ------
@@ -34,6 +42,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         When it is damaged, or another table.
     """
     table = read_table(path)
+    if tuple(table.columns) == tuple(name for name in COLUMNS if name != "contrast"):
+        table = table.assign(contrast="" if contrast == "auto" else contrast)[list(COLUMNS)]
     if not table.empty and tuple(table.columns) != COLUMNS:
         raise RunError(f"{path}: is no table of micrographs as temlib writes it; delete it, and all is done again")
     return table.to_dict("records")

@@ -168,16 +168,17 @@ class Segmenter:
             size = scaled(grey.shape[1:], scale)
             yield scale, size, tiling.predict(network, np.stack([resize(each, size) for each in grey]), tile)
 
-    def _levels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[list[Level]]:
-        """Give what is said of each frame at each scale, in the contrast that is looked for."""
+    def _levels(self, frames: np.ndarray, scales: Sequence[float], tile: int) -> list[tuple[list[Level], str]]:
+        """Give what is said of each frame at each scale in the contrast that is looked for, and that contrast."""
         grey = self._grey(frames)
         levels = self._levels_of(grey, scales, tile)
+        contrasts = ["bright" if self.sought.contrast == "bright" else "dark"] * len(levels)
         doubts = self._doubts(finding.average(finding.of_mask(each))[..., 0] for each in levels)
         for i, doubt in doubts.items():
             other = self._levels_of(-grey[i : i + 1], scales, tile)[0]
-            better = finding.doubt_in(finding.average(finding.of_mask(other))[..., 0]) < doubt
-            levels[i] = other if better else levels[i]
-        return levels
+            if finding.doubt_in(finding.average(finding.of_mask(other))[..., 0]) < doubt:
+                levels[i], contrasts[i] = other, "bright"
+        return list(zip(levels, contrasts, strict=True))
 
     def _levels_of(self, grey: np.ndarray, scales: Sequence[float], tile: int) -> list[list[Level]]:
         seen = list(self._seen(grey, scales, tile))
@@ -190,7 +191,7 @@ class Segmenter:
         """Give all that may be a particle, see :func:`temlib.particles.proposals.propose`; as for :meth:`maps`."""
         frame = as_array(image)
         scales = finding.scales_of_proposals(frame.shape, self.scales_for(image, scale))
-        (levels,) = self._levels(frame[None], scales, tile)
+        ((levels, _),) = self._levels(frame[None], scales, tile)
         return finding.proposals_of(levels, frame.shape, self.threshold)
 
     def find(
@@ -201,7 +202,7 @@ class Segmenter:
         min_confidence: float | None = None,
         **sought: Any,
     ) -> tuple[Found, np.ndarray]:
-        """Find the particles of one micrograph, and say how sure each is.
+        """Find the particles of one micrograph, and say how sure each is, and in which contrast they were seen.
 
         Parameters
         ----------
@@ -218,10 +219,10 @@ class Segmenter:
         """
         this = self.with_confidence(min_confidence).looking_for(**sought).on(image)
         frame, scales = as_array(image), this.scales_for(image, scale)
-        (levels,) = this._levels(frame[None], this._scales_to_find(frame.shape, scales), tile)
+        ((levels, contrast),) = this._levels(frame[None], this._scales_to_find(frame.shape, scales), tile)
         asked = [level for level in levels if level.scale in scales]
         found = this._found(levels, frame.shape).without(this.sought.marks_in(frame))
-        return found, finding.average(asked, frame.shape)
+        return replace(found, contrast=contrast), finding.average(asked, frame.shape)
 
     def _scales_to_find(self, shape: tuple[int, int], scales: Sequence[float]) -> list[float]:
         return sorted(scales) if self._judge() is None else finding.scales_of_proposals(shape, scales)
@@ -251,7 +252,7 @@ class Segmenter:
             ``scale="auto"``, and what is far from it in size is no particle.
         contrast : "dark", "bright" or "auto"
             Dark particles (as they are by default) or bright ones, as in dark field; or, frame by frame, the
-            contrast in which the network doubts its mask less, where it doubts.
+            contrast in which the network doubts its mask less, where it doubts; :meth:`find` says which it took.
         marks : "leave out" or "keep"
             Data bars, scale bars and letters that are burnt in are no particles (as by default), or may be
             (:func:`temlib.files.scale_bars.marks.find_marks`). To read letters, where the extra ``temlib[scalebar]``
@@ -302,7 +303,7 @@ class Segmenter:
     def particles(
         self, image: Any, scale: Scale = "auto", tile: int = TILE, min_confidence: float | None = None, **sought: Any
     ) -> Any:
-        """Give each particle a number, touching ones apart; :meth:`find` also says how sure each is.
+        """Give each particle a number, touching ones apart; :meth:`find` also says how sure each is, and the contrast.
 
         Particles are looked for at every scale of ``scale``, and with ``"auto"`` at a finer one, too. Each proposal is
         judged by the :attr:`scorer`; the best come first. Where a diameter is told, that says what is a
@@ -399,7 +400,7 @@ class Segmenter:
         """Give the particles of each of some frames."""
         shape = frames.shape[1:]
         some = self._levels(frames, self._scales_to_find(shape, scales), tile)
-        return [self._found(levels, shape).without(marks).labels for levels in some]
+        return [self._found(levels, shape).without(marks).labels for levels, _ in some]
 
     def _warn(self, image: Any, reasons: Sequence[str | None]) -> None:
         doubtful = [i for i, reason in enumerate(reasons) if reason]

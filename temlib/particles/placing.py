@@ -41,6 +41,8 @@ class Found:
         The confidence asked for.
     marks : bool array of shape (height, width), or None
         What is burnt into the micrograph and was left out, where it was looked for.
+    contrast : "dark", "bright" or None
+        What a segmenter took the particles for, which matters where it was told ``"auto"``; None without one.
     """
 
     labels: np.ndarray
@@ -49,6 +51,7 @@ class Found:
     left_out_confidence: np.ndarray
     least: float
     marks: np.ndarray | None = None
+    contrast: str | None = None
 
     def kept(self, labels: np.ndarray) -> Found:
         """Give what is left when some particles, or parts of them, are taken out for another reason.

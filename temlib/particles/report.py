@@ -149,6 +149,7 @@ def report_record(
     pixel_size_source: str = "file",
     exclusions: Sequence[str] = (),
     sought: dict[str, Any] | None = None,
+    contrast: str | None = None,
     left_out: ArrayLike = (),
     review: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -170,6 +171,8 @@ def report_record(
         Rules by which rows of the table were dropped before, in words.
     sought : dict, optional
         What was looked for: diameter and contrast.
+    contrast : "dark" or "bright", optional
+        What the particles were seen as, also where ``"auto"`` was sought.
     left_out, review
         As :func:`report_figure` takes them.
 
@@ -178,9 +181,9 @@ def report_record(
     dict
         ``temlib`` (version), ``micrograph``, ``shape_px``, ``pixel_size_nm`` (height and width) and
         ``pixel_size_source`` (both None where it is unknown), ``model``, ``threshold``, ``min_confidence``, ``sought``,
-        ``exclusions``, ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number and d10,
-        d50, d90), ``review`` where a person looked, and ``size_distribution``, None where less than two particles
-        count.
+        ``contrast``, ``exclusions``, ``particles`` (found, counted, left_out), ``proposals_left_out`` (their number
+        and d10, d50, d90), ``review`` where a person looked, and ``size_distribution``, None where less than two
+        particles count.
 
     Raises
     ------
@@ -207,6 +210,7 @@ def report_record(
         "threshold": None if threshold is None else float(threshold),
         "min_confidence": None if min_confidence is None else float(min_confidence),
         "sought": sought,
+        "contrast": contrast,
         "exclusions": rules,
         "particles": {"found": found, "counted": counted, "left_out": found - counted},
         "proposals_left_out": {"number": len(proposals)} | dict(zip(("d10", "d50", "d90"), quantiles)),

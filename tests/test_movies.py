@@ -283,6 +283,18 @@ def test_another_movie_of_the_same_shape_and_time_is_another_one(segmenter, tmp_
         segment(movie, out, segmenter)
 
 
+def test_a_run_that_was_told_something_else_is_not_gone_on_with(movie, segmenter, tmp_path):
+    out, told = tmp_path / "mask.zspy", {"diameter_px": 9.0, "contrast": "dark"}
+    killed_halfway(movie, out, segmenter, **told)
+    others = ({"diameter_px": 10.0}, {"contrast": "bright"}, {"contrast": "auto"}, {"marks": "keep"})
+    for other in (*others, {"diameter_px": None}):
+        with pytest.raises(
+            temlib.TemlibError, match=r"another movie, network or settings; delete it, or pass overwrit"
+        ):
+            segment(movie, out, segmenter, **told | other)
+    assert list(segment(movie, out, segmenter, **told)["new"]) == [False] * 3 + [True] * 5
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_is_in_the_way_and_not_ours_stays(movie, segmenter, tmp_path, overwrite):
     victim, partial = tmp_path / "victim", tmp_path / ".mask.zspy.partial"

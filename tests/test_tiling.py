@@ -134,6 +134,18 @@ def test_a_network_is_started_once_whatever_is_told(monkeypatch):
     assert len(started) == 1
 
 
+def test_a_segmenter_follows_what_its_model_learns_unless_openvino_keeps_the_weights(networks):
+    network_of(networks, "openvino")
+    encoder, image = unet.encoder(None, 0.25, seed=1), image_of((64, 64))
+    here = temlib.Segmenter(unet.unet(encoder, unet.decoder([m.shape[-1] for m in encoder.outputs], seed=2)))
+    there = here.with_runtime("openvino")
+    before = here.maps(image, 1.0)
+    here.model.set_weights([1.5 * weights for weights in here.model.get_weights()])
+    assert here.runtime == "keras"
+    assert np.abs(here.maps(image, 1.0) - before).max() > 0.01
+    np.testing.assert_allclose(there.maps(image, 1.0), before, atol=1e-4)
+
+
 def test_unknown_and_missing_runtimes(model, monkeypatch):
     with pytest.raises(ValueError, match="no runtime 'onnx'; choose from keras, openvino"):
         tiling.start(model, "onnx")

@@ -67,7 +67,10 @@ class Segmenter:
     threshold : float
         Probability above which a pixel belongs to a particle.
     runtime : "keras", "openvino" or "auto"
-        What does the sums, see :func:`temlib.network.tiling.start`.
+        What does the sums, see :func:`temlib.network.tiling.start`. Keras by default, since a model in memory may go
+        on learning: OpenVINO keeps the weights with which it was started. So what was just trained is on Keras, with
+        the same masks; :meth:`with_runtime` or :func:`load_segmenter` take OpenVINO, which seconds to start it repay
+        over many micrographs.
     history : list of dict
         Epoch by epoch: loss, and mean IoU on validation where there was one.
     trust : Trust or None

@@ -461,6 +461,7 @@ def test_what_is_said_of_particles_on_a_support_is_what_was_measured():
     table = pd.read_csv(MEASURED / "supported.csv").groupby("way")["f1"].agg(["mean", "median", "size"])
     named = {
         "difference of Gaussians": "difference of Gaussians, told diameter and contrast",
+        "Otsu": "Otsu, told the contrast",
         "network": "network, told nothing",
         "network, contrast": "network, told the contrast",
         "network, diameter": "network, told the diameter",
@@ -471,6 +472,7 @@ def test_what_is_said_of_particles_on_a_support_is_what_was_measured():
         mean, median, size = table.loc[way]
         assert size == 12
         assert f"| {name} | {mean:.2f} | {median:.2f} |" in evidence
+    assert {*named} == {*table.index}
 
 
 def test_what_is_said_of_the_two_networks_is_what_was_measured():

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from temlib import Run, load_segmenter
-from temlib.network.segmenter import carried_scorer
+from temlib.network.segmenter import _IN_DOUBT, carried_scorer
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import (
     carried,
     confidence,
+    contrast,
     corrected,
     coverage,
     holes,
@@ -23,6 +24,7 @@ from tests.benchmarks import (
     separation,
     sizes_real,
     speed,
+    supported,
     synthetic_transfer,
     teacher,
     title_question,
@@ -473,6 +475,30 @@ def test_what_is_said_of_particles_on_a_support_is_what_was_measured():
         assert size == 12
         assert f"| {name} | {mean:.2f} | {median:.2f} |" in evidence
     assert {*named} == {*table.index}
+
+
+def test_what_auto_contrast_costs_is_told_as_measured():
+    section = (ROOT / "docs" / "evidence.md").read_text().split("## Particles on a support")[1].split("\n## ")[0]
+    said = " ".join(section.split())
+    table = pd.read_csv(MEASURED / "contrast.csv", dtype={"name": str})
+    assert table.groupby(["told", "data"])["name"].nunique().to_dict() == {
+        (told, data): number for told in contrast.TOLD for data, number in (("emps", 36), ("simulated", 9))
+    }
+    for line in contrast.lines(table):
+        assert line in section
+    assert f"in the mask of dark particles is above {_IN_DOUBT}" in said
+    doubted = table["doubt dark"] > _IN_DOUBT
+    assert (table["doubt bright"] >= table["doubt dark"])[~doubted].all()
+    assert f"saves the second look at {(~doubted).sum()} of {len(table)}" in said
+    bright = table[table["true"] == "bright"].set_index("told")
+    assert set(bright["data"]) == {"emps"}
+    raised = "from {dark:.2f} to {auto:.2f}"
+    nothing, diameter = (raised.format(**bright.loc[told]) for told in contrast.TOLD)
+    assert f"raises the IoU {nothing}, with the diameter {diameter}" in said
+    f1 = pd.read_csv(MEASURED / "supported.csv").pivot(index="name", columns="way", values="f1")
+    told, auto = f1["network, diameter, contrast"], f1["network, diameter, auto"]
+    assert set(f1.index[told != auto]) == {"PtC1"} < supported.DARK == {"PtC1", "PtC2"}
+    assert f"falls from {told['PtC1']:.2f} to {auto['PtC1']:.2f} on PtC1" in said
 
 
 def test_what_is_said_of_the_two_networks_is_what_was_measured():

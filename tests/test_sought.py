@@ -1,6 +1,7 @@
 """The user says what is looked for: a size, dark or bright."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from temlib.files.micrographs import micrograph, save_micrograph
 from temlib.jobs import batch
 from temlib.network.sought import Sought
 from temlib.network.workers import fingerprint
-from tests.conftest import disc
+from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
 
 SMALL, LARGE = (30, 30), (70, 90)
@@ -216,6 +217,15 @@ def test_the_command_line_reads_sizes(text, told):
         name: value for name, value in given.items() if name.startswith("diameter") or name in ("contrast", "marks")
     }
     assert sought == {**told, "contrast": "auto", "marks": None}
+
+
+def test_the_readme_and_the_api_show_how_to_say_it():
+    readme, api = ((ROOT / name).read_text() for name in ("README.md", "docs/api.md"))
+    (told,) = re.findall(r"--diameter \S+ --contrast \w+", readme)
+    options = cli._parser().parse_args(["segment", "in", "--out", "out", *told.split()])
+    assert (options.diameter, options.contrast) == ({"diameter_nm": 4}, "bright")
+    assert 'diameter_nm=4, contrast="bright"' in readme
+    assert ".. automodule:: temlib.network.sought" in api
 
 
 @pytest.mark.parametrize("text", ["4", "nm", "-4nm", "10-2nm", "4um", "0px", "1.2.3px"])

@@ -98,13 +98,14 @@ def of_crowd() -> dict[str, float]:
 
 
 def lines(table: pd.DataFrame) -> list[str]:
-    """Give the table of ``docs/evidence.md``: seconds of each step, and the peak memory."""
+    """Give the table of ``docs/evidence.md``: seconds of each step, the peak memory, and particles over network."""
     columns = ("network", "all scales", "particles", "table", "distribution")
+    ratio = table["particles"] / table["network"]
     return [
         f"| {row['what']} | {row['edge']} | "
         + " | ".join("" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in columns)
-        + f" | {row['found']:,.0f} | {row['memory_gb']:.1f} |"
-        for row in table.to_dict("records")
+        + f" | {row['found']:,.0f} | {row['memory_gb']:.1f} | {'' if pd.isna(times) else f'{times:.1f}'} |"
+        for row, times in zip(table.to_dict("records"), ratio, strict=True)
     ]
 
 

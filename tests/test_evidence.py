@@ -197,6 +197,15 @@ def test_seconds_are_told_as_measured():
     assert "quick tests take about eleven minutes where nine were the aim" in prose
 
 
+def test_what_openvino_is_worth_is_told_as_measured():
+    said = " ".join((ROOT / "docs" / "develop.md").read_text().split())
+    table = pd.read_csv(MEASURED / "speed.csv").set_index(["what", "edge"])
+    ratio = table.loc["keras"] / table.loc["openvino"]
+    words = "{:.1f} times as long at 1024 px, {:.1f} times at 2048 px and {:.1f} times at 4096 px"
+    assert words.format(*ratio["network"]) in said
+    assert "the ratios are {:.1f}, {:.1f} and {:.1f}".format(*ratio["particles"]) in said
+
+
 def test_what_the_method_can_and_cannot_do_is_what_was_measured():
     evidence = " ".join((ROOT / "docs" / "evidence.md").read_text().split())
     noise = pd.read_csv(MEASURED / "label_noise.csv")

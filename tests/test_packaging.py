@@ -154,6 +154,29 @@ def test_every_module_says_what_it_offers(name):
     assert offers or len(tree.body) == 1  # a room says what it is for, its modules what they offer
 
 
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def lines_of_code(function, source):
+    """Count a function's lines of code: without docstrings, comments and blank lines."""
+    with_text = [node for node in functions(function) if ast.get_docstring(node) is not None]
+    text = {n for node in with_text for n in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+    lines = enumerate(source.splitlines()[function.lineno - 1 : function.end_lineno], function.lineno)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for n, line in lines if n not in text)
+
+
+def test_no_function_is_longer_than_a_screen():
+    made = 'def f():\n    """Say.\n\n    It.\n    """\n    # why\n\n    def g():\n        """Say."""\n        return\n'
+    assert lines_of_code(ast.parse(made).body[0], made) == 3
+    long = []
+    for path in (ROOT / "temlib").rglob("*.py"):
+        source = path.read_text()
+        every = functions(ast.parse(source))
+        long += [f"{path.name}: {each.name}" for each in every if lines_of_code(each, source) > 60]
+    assert long == []
+
+
 @pytest.mark.skipif(not TRACKED, reason="needs a git clone, to know which files are committed")
 def test_no_file_names_a_registry_or_a_path_of_one_machine():
     forbidden = re.compile(

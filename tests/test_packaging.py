@@ -146,6 +146,16 @@ def test_modules_do_not_import_in_circles():
     assert not waiting, f"{', '.join(waiting)} import one another"
 
 
+def test_our_own_modules_are_imported_at_the_top():
+    """But for the command, whose start would wait for what other commands need."""
+    for name, path in modules().items():
+        inside = [node for function in functions(ast.parse(path.read_text())) for node in ast.walk(function)]
+        ours = [
+            node for node in inside if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("temlib")
+        ]
+        assert not ours or name == "cli", f"{name} imports {ours[0].module} inside a function"
+
+
 @pytest.mark.parametrize("name", modules())
 def test_every_module_says_what_it_offers(name):
     tree = ast.parse(modules()[name].read_text())

@@ -26,6 +26,7 @@ from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.labels.label_files import outlines
 from temlib.files.micrographs import load_micrograph, pixel_size_of, with_axes_of
+from temlib.network.segmenter import load_segmenter
 from temlib.palette import COLOURS
 from temlib.particles.review import FATES, Review
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
@@ -371,8 +372,6 @@ class ParticleReviewer(anywidget.AnyWidget):
             image = load_micrograph(source) if isinstance(source, Path) else source
             given = None if self._given is None else self._given[index]
             if given is None and self._segmenter is None:
-                from temlib.network.segmenter import load_segmenter
-
                 self._segmenter = load_segmenter()
             with warnings.catch_warnings():  # of a doubtful mask, which is looked at now
                 warnings.simplefilter("ignore")

@@ -281,7 +281,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.jobs.movies import segment_movie
     from temlib.network.segmenter import load_segmenter
     from temlib.network.trust import DOUBTFUL
-    from temlib.network.unet import DEFAULT
+    from temlib.network.weights import DEFAULT
 
     if options.review:
         raise RunError(f"{options.review}: decisions are about micrographs, not about movies; leave out --review")
@@ -309,7 +309,7 @@ def _segment(options: argparse.Namespace) -> int:
     from temlib.jobs.batch import segment_files
     from temlib.jobs.inputs import find_inputs
     from temlib.network.segmenter import load_segmenter
-    from temlib.network.unet import DEFAULT
+    from temlib.network.weights import DEFAULT
 
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
@@ -375,9 +375,9 @@ def _notebooks() -> Path:
 
 def _check_within_reach(run: Run) -> None:
     """Fail before the first notebook when data or weights are out of reach."""
-    from temlib.network import unet
+    from temlib.network.weights import resolve_weights
 
-    unet.resolve_weights(run.weights)
+    resolve_weights(run.weights)
     datasets.load(run.data, list(datasets.table(run.data)["name"][:1]))
 
 

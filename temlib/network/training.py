@@ -83,7 +83,7 @@ def train_segmenter(
         which the network also learns to tell touching particles apart. Its particles are then judged by the scorer
         of the network that temlib brings along.
     weights : path, "imagenet" or None
-        Encoder weights, see :func:`temlib.network.unet.resolve_weights`; ``None`` is random.
+        Encoder weights, see :func:`temlib.network.weights.resolve_weights`; ``None`` is random.
     validation : (images, masks), optional
         Scored after each epoch; nothing is learned from them.
     alpha : float, optional

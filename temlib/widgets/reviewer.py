@@ -34,7 +34,7 @@ from temlib.pixel_classifier import PARTICLE
 from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdicts_of
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.front_end import front_end, png_of, sources_of
-from temlib.widgets.reviewing import Reviewed, found_by
+from temlib.widgets.reviewed import Reviewed, found_by
 from temlib.widgets.strokes import BRUSH, Stroke, rasterise
 
 if TYPE_CHECKING:

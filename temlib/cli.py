@@ -107,6 +107,15 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         help="a segmenter saved by temlib; or one that temlib brings, by name: 'labelled' (default), which real "
         "labels taught, too, or 'synthetic', which learned from synthetic micrographs alone",
     )
+    _add_sought(segment)
+    _add_reading(segment)
+    _add_running(segment)
+    segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
+    return segment
+
+
+def _add_sought(segment: argparse.ArgumentParser) -> None:
+    """Add what is said of the particles that are looked for."""
     segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
     segment.add_argument(
         "--diameter",
@@ -127,6 +136,10 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         metavar="SHARE",
         help="leave out particles that are less sure, 0 to 1; default: the segmenter's choice",
     )
+
+
+def _add_reading(segment: argparse.ArgumentParser) -> None:
+    """Add how the files are read."""
     segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
     segment.add_argument(
         "--signal",
@@ -144,6 +157,10 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         choices=MARKS,
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
+
+
+def _add_running(segment: argparse.ArgumentParser) -> None:
+    """Add what is written of them, and how the work is done."""
     segment.add_argument(
         "--review",
         type=Path,
@@ -167,8 +184,6 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
     segment.add_argument("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
     segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
     segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
-    segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
-    return segment
 
 
 def _add_track(commands: Any) -> argparse.ArgumentParser:
@@ -266,7 +281,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
     from temlib.jobs.movies import segment_movie
     from temlib.network.segmenter import load_segmenter
     from temlib.network.trust import DOUBTFUL
-    from temlib.network.unet import DEFAULT
+    from temlib.network.weights import DEFAULT
 
     if options.review:
         raise RunError(f"{options.review}: decisions are about micrographs, not about movies; leave out --review")
@@ -294,7 +309,7 @@ def _segment(options: argparse.Namespace) -> int:
     from temlib.jobs.batch import segment_files
     from temlib.jobs.inputs import find_inputs
     from temlib.network.segmenter import load_segmenter
-    from temlib.network.unet import DEFAULT
+    from temlib.network.weights import DEFAULT
 
     inputs = find_inputs(options.files)
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
@@ -360,9 +375,9 @@ def _notebooks() -> Path:
 
 def _check_within_reach(run: Run) -> None:
     """Fail before the first notebook when data or weights are out of reach."""
-    from temlib.network import unet
+    from temlib.network.weights import resolve_weights
 
-    unet.resolve_weights(run.weights)
+    resolve_weights(run.weights)
     datasets.load(run.data, list(datasets.table(run.data)["name"][:1]))
 
 

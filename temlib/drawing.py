@@ -157,7 +157,7 @@ def show_unet(channels: Sequence[int], widths: Sequence[int]) -> Figure:
         Channels of the decoder, deepest level first.
     """
     figure, axes = plt.subplots(figsize=(6.5, 2.9), layout="constrained", dpi=DPI)
-    frozen, learns, ink = COLOURS["Otsu"], COLOURS["TL"], {"fontsize": FONT_PT, "ha": "center", "va": "center"}
+    frozen, learns, ink = COLOURS["quiet"], COLOURS["learns"], {"fontsize": FONT_PT, "ha": "center", "va": "center"}
     arrow = {"arrowstyle": "->", "color": "0.3", "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
     levels = len(channels)
 

@@ -2,27 +2,35 @@
 
 __all__ = ["COLOURS", "SERIES"]
 
+_ORANGE, _SKY, _GREEN, _YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"  # Okabe and Ito's
+_BLUE, _VERMILION, _PINK, _BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
+_SAND, _PURPLE, _WINE, _TEAL = "#DDCC77", "#AA4499", "#882255", "#44AA99"  # Tol's
+_GREY = "#999999"
+
 COLOURS = {
-    "truth": "#009E73",
-    "ML": "#E69F00",
-    "TL": "#56B4E9",
-    "Otsu": "#999999",
-    "found": "#56B4E9",
-    "left out": "#D55E00",
-    "filtered out": "#DDCC77",
-    "cut by the frame": "#AA4499",
-    "particle stroke": "#D55E00",
-    "background stroke": "#0072B2",
-    "synthetic": "#CC79A7",
-    "simulated": "#882255",
-    "experimental": "#000000",
-    "mark": "#F0E442",
+    "truth": _GREEN,
+    "ML": _ORANGE,
+    "TL": _SKY,
+    "Otsu": _GREY,
+    "found": _SKY,
+    "learns": _SKY,
+    "quiet": _GREY,
+    "left out": _VERMILION,
+    "filtered out": _SAND,
+    "cut by the frame": _PURPLE,
+    "particle stroke": _VERMILION,
+    "background stroke": _BLUE,
+    "synthetic": _PINK,
+    "simulated": _WINE,
+    "experimental": _BLACK,
+    "mark": _YELLOW,
 }
 """Okabe and Ito's colours, told apart by colour-blind readers: one each for the hand annotation or
 exact truth, the machine-learning label, the transfer-learning prediction, Otsu's threshold, an
-annotator's strokes, (with a wine and a black of our own) the three kinds of micrographs, and marks
+annotator's strokes, (with a wine of Tol's and black) the three kinds of micrographs, and marks
 burnt into a picture. What becomes of a particle under review is told by a colour (two are Tol's) and by
-a sign on it. What a segmenter finds for a user is a prediction, and has its colour."""
+a sign on it. What a segmenter finds for a user is a prediction, and has its colour, as has the part of a
+network that learns; what is frozen, or stands behind what a picture shows, is grey."""
 
-SERIES = ("#56B4E9", "#E69F00", "#0072B2", "#D55E00", "#999999", "#CC79A7", "#000000", "#882255", "#44AA99")
+SERIES = (_SKY, _ORANGE, _BLUE, _VERMILION, _GREY, _PINK, _BLACK, _WINE, _TEAL)
 """Colours for as many lines or bars of one chart, in this order."""

@@ -338,7 +338,7 @@ def _in_batch(name: str, change: dict | bytes) -> Any:
 
 def plain_files(folder: Path) -> dict[str, tuple[str, Path]]:
     """Write one good file of each kind that can be written here; give door and path of each."""
-    from temlib.network.unet import BUNDLED
+    from temlib.network.weights import BUNDLED
 
     folder.mkdir(exist_ok=True)
     numbers = np.zeros(SHAPE, np.int32)

@@ -112,7 +112,7 @@ def test_strokes_on_a_clear_micrograph_give_its_particles():
 
 @pytest.mark.parametrize(("n", "deciding"), [(2, 1), (5, 1), (20, 4), (100, 20)])
 def test_a_fifth_of_the_labels_decides_and_is_not_learned_from(n, deciding):
-    learned, decides = fine_tuning.held_back((list(range(n)), list(range(n))))
+    learned, decides = fine_tuning.first_fifth_decides((list(range(n)), list(range(n))))
     assert [len(part) for part in decides] == [deciding, deciding]
     assert sorted(learned[0] + decides[0]) == list(range(n))
     assert learned[0] == learned[1]
@@ -121,7 +121,7 @@ def test_a_fifth_of_the_labels_decides_and_is_not_learned_from(n, deciding):
 def test_what_decides_a_baseline_is_not_learned_from_in_any_window():
     some = [f"image {i}" for i in range(7)]
     images = [some[i % 7] for i in range(50)]
-    (learned, masks), (deciding, truth) = baselines.held_back(images, images)
+    (learned, masks), (deciding, truth) = baselines.first_few_decide(images, images)
     assert deciding == truth == some[: baselines.HELD_BACK]
     assert set(learned) == set(some[baselines.HELD_BACK :])
     assert learned == masks == [image for image in images if image not in deciding]

@@ -9,6 +9,7 @@ from temlib.network import bundled, unet
 from temlib.network.bundled import Recipe
 from temlib.network.bundled_scorer import LEAST
 from temlib.network.segmenter import carried_scorer
+from temlib.network.weights import BUNDLED
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 
@@ -63,7 +64,7 @@ def test_half_precision_is_read_as_the_same_network(small, tmp_path):
 def test_the_card_says_what_was_measured():
     table = pd.read_csv(MEASURED / "bundled.csv").fillna({"split": ""})
     segmenter = temlib.load_segmenter("synthetic")
-    text = unet.BUNDLED.with_name("CARD.md").read_text()
+    text = BUNDLED.with_name("CARD.md").read_text()
     assert text == bundled.card(segmenter, table)
     mean = table.query("data == 'emps' and split == 'test'")["iou"].mean()
     assert f"| emps, test | 11 | {mean:.2f} (" in text
@@ -71,7 +72,7 @@ def test_the_card_says_what_was_measured():
 
 
 def test_the_bundled_segmenter_is_small_and_segments_what_it_has_never_seen():
-    assert unet.BUNDLED.stat().st_size < 8e6
+    assert BUNDLED.stat().st_size < 8e6
     segmenter = temlib.load_segmenter("synthetic")
     scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
     m = synthetic.simulate(scene, seed=77)

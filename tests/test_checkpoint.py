@@ -5,7 +5,7 @@ import pytest
 
 import temlib
 from temlib.network import training
-from temlib.network.checkpoint import Checkpoint, fingerprint
+from temlib.network.checkpoint import Checkpoint, training_fingerprint
 
 SETTINGS = {
     "weights": None,
@@ -56,13 +56,13 @@ def test_the_state_of_another_training_and_a_damaged_one_are_refused(dark_discs,
 
 def test_a_fingerprint_hangs_on_every_pixel_label_and_setting():
     image, mask, weights = np.zeros((4, 5)), np.zeros((4, 5), bool), [np.zeros(3)]
-    first = fingerprint([image], [mask], weights, epochs=2)
-    assert first == fingerprint([image.copy()], [mask.copy()], weights, epochs=2)
+    first = training_fingerprint([image], [mask], weights, epochs=2)
+    assert first == training_fingerprint([image.copy()], [mask.copy()], weights, epochs=2)
     others = [
-        fingerprint([image + np.eye(4, 5)], [mask], weights, epochs=2),
-        fingerprint([image], [mask | (image == 0)], weights, epochs=2),
-        fingerprint([image], [mask], [np.ones(3)], epochs=2),
-        fingerprint([image], [mask], weights, epochs=3),
-        fingerprint([image.reshape(5, 4)], [mask.reshape(5, 4)], weights, epochs=2),
+        training_fingerprint([image + np.eye(4, 5)], [mask], weights, epochs=2),
+        training_fingerprint([image], [mask | (image == 0)], weights, epochs=2),
+        training_fingerprint([image], [mask], [np.ones(3)], epochs=2),
+        training_fingerprint([image], [mask], weights, epochs=3),
+        training_fingerprint([image.reshape(5, 4)], [mask.reshape(5, 4)], weights, epochs=2),
     ]
     assert len({first, *others}) == 6

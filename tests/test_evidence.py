@@ -1,6 +1,7 @@
 """What is said in prose is what the committed tables say."""
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_scores_of_the_runs_are_those_of_the_committed_tables():
         by_seed = rows.groupby("seed", sort=False)
         cells = [", ".join(f"{mean:.2f}" for mean in by_seed[kind].mean()) for kind in ("ML", "TL")]
         assert f"| `{run}` | {' | '.join(cells)} | {', '.join(map(str, by_seed['wins'].sum()))} of 11 |" in evidence
+
+
+def test_the_readme_says_what_the_evidence_says():
+    """Each of its findings has a link to a section, and numbers that stand in that section."""
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    sections = dict(re.findall(r"^## (.+)\n([\s\S]+?)(?=^## |\Z)", evidence, re.M))
+    texts = {re.sub(r"\W+", "-", title.lower()): text for title, text in sections.items()}
+    findings = re.findall(r"^- \[.+\]\(docs/evidence\.md#(.+)\): (.+)$", (ROOT / "README.md").read_text(), re.M)
+    assert len(findings) == 4
+    for section, sentence in findings:
+        assert all(number in texts[section] for number in re.findall(r"\d\.\d+", sentence))
 
 
 def test_numbers_in_prose_are_those_of_the_tables():

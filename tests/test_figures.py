@@ -66,7 +66,7 @@ def test_each_kind_of_mask_has_one_colour_in_every_figure(image, mask):
 
 
 def test_colours_are_distinct():
-    same = {"found": "TL", "left out": "particle stroke"}  # one meaning, two words
+    same = {"found": "TL", "learns": "TL", "quiet": "Otsu", "left out": "particle stroke"}  # one hue, two words
     assert all(palette.COLOURS[word] == palette.COLOURS[other] for word, other in same.items())
     others = [colour for word, colour in palette.COLOURS.items() if word not in same]
     assert len(set(others)) == len(others)

@@ -16,6 +16,7 @@ import temlib
 from temlib import datasets
 from temlib.errors import DatasetError, SegmenterError, WeightsError
 from temlib.network import unet
+from temlib.network.weights import BUNDLED, resolve_weights
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SUM = sha256(CONTENT).hexdigest()
@@ -107,7 +108,7 @@ def test_a_proxy_that_is_not_there_is_named_with_the_ways_out(tmp_path, monkeypa
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("TEMLIB_WEIGHTS", raising=False)
     with pytest.raises(WeightsError, match=r"Proxy.*set TEMLIB_WEIGHTS"):
-        unet.resolve_weights("imagenet")
+        resolve_weights("imagenet")
 
 
 def test_two_processes_that_download_at_once_do_not_harm_each_other(address, tmp_path):
@@ -137,7 +138,7 @@ def test_a_data_file_that_was_changed_is_refused_with_both_sums(tmp_path, monkey
 
 def tampered(path, change):
     """Copy the bundled segmenter, with a change to its members."""
-    with zipfile.ZipFile(unet.BUNDLED) as archive:
+    with zipfile.ZipFile(BUNDLED) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
     with zipfile.ZipFile(path, "w") as archive:
@@ -181,7 +182,7 @@ def test_a_segmenter_that_was_tampered_with_is_refused_in_one_line(tmp_path, cha
 
 
 def test_a_segmenter_that_was_damaged_is_refused_or_whole(tmp_path):
-    whole, rng = unet.BUNDLED.read_bytes(), np.random.default_rng(0)
+    whole, rng = BUNDLED.read_bytes(), np.random.default_rng(0)
     weights, refusals = temlib.load_segmenter().model.get_weights(), []
     for trial in range(12):
         spoilt = bytearray(whole[: int(rng.integers(1, len(whole)))] if trial % 3 == 0 else whole)

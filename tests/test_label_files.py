@@ -243,7 +243,7 @@ def test_markers_lie_on_the_particles_in_units_of_the_image(labels):
     for axis in image.axes_manager.signal_axes:
         axis.offset = 100
     markers = as_markers(np.where(labels == 300, 1, 0), image, linewidths=2)
-    assert markers.kwargs["edgecolors"] == COLOURS["TL"]
+    assert markers.kwargs["edgecolors"] == COLOURS["found"]
     (corners,) = markers.kwargs["verts"]
     assert corners.min(0) == pytest.approx([100 + 69.5 * 2.0, 100 + 4.5 * 0.5])
     assert corners.max(0) == pytest.approx([100 + 70.5 * 2.0, 100 + 5.5 * 0.5])

@@ -44,7 +44,7 @@ def test_training_goes_on_where_it_stopped(small):
     best = temlib.load_segmenter(labelled.place(small, Recipe()) / "latest.keras")
     assert log["emps"].iloc[-1] == pytest.approx(bundled.score(best, one_micrograph("simulated")), abs=1e-4)
     start = temlib.load_segmenter("synthetic")
-    assert best.scorer.fingerprint() == start.scorer.fingerprint()
+    assert best.scorer.digest() == start.scorer.digest()
     changed = [not np.array_equal(a, b) for a, b in zip(best.model.get_weights(), start.model.get_weights())]
     assert np.mean(changed) > 0.9  # encoder and decoder, both
 

@@ -11,8 +11,9 @@ import pytest
 import temlib
 from temlib.errors import SegmenterError, WeightsError
 from temlib.network import unet
+from temlib.network.weights import BUNDLED
 
-with zipfile.ZipFile(unet.BUNDLED) as bundled:
+with zipfile.ZipFile(BUNDLED) as bundled:
     MEMBERS = {name: bundled.read(name) for name in bundled.namelist()}
 
 

@@ -28,7 +28,7 @@ from temlib.jobs.records import alone
 from temlib.jobs.results import results_in
 from temlib.network import unet
 from temlib.network.segmenter import Segmenter
-from temlib.network.workers import Parcel, fingerprint
+from temlib.network.workers import Parcel, segmenter_fingerprint
 from temlib.reproduction.run_folder import MEASURED
 from tests.conftest import ROOT
 
@@ -396,12 +396,12 @@ def test_a_segmenter_travels_as_its_file_and_is_loaded_once(segmenter, monkeypat
     arrived = first.open()
     assert arrived is second.open()
     assert arrived is not segmenter
-    assert fingerprint(arrived) == fingerprint(segmenter) == first.key
+    assert segmenter_fingerprint(arrived) == segmenter_fingerprint(segmenter) == first.key
     image = np.random.default_rng(0).normal(size=SHAPE)
     np.testing.assert_allclose(arrived.maps(image, 1.0), segmenter.maps(image, 1.0), atol=1e-6)
     assert segmenter.parcel().open() is segmenter
     other = Segmenter(segmenter.model, threshold=0.3)
-    assert fingerprint(other) != fingerprint(segmenter)
+    assert segmenter_fingerprint(other) != segmenter_fingerprint(segmenter)
     assert pickle.loads(pickle.dumps(other.parcel())).open().threshold == 0.3
 
 

@@ -146,12 +146,45 @@ def test_modules_do_not_import_in_circles():
     assert not waiting, f"{', '.join(waiting)} import one another"
 
 
+def test_our_own_modules_are_imported_at_the_top():
+    """But for the command, whose start would wait for what other commands need."""
+    for name, path in modules().items():
+        inside = [node for function in functions(ast.parse(path.read_text())) for node in ast.walk(function)]
+        ours = [
+            node for node in inside if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("temlib")
+        ]
+        assert not ours or name == "cli", f"{name} imports {ours[0].module} inside a function"
+
+
 @pytest.mark.parametrize("name", modules())
 def test_every_module_says_what_it_offers(name):
     tree = ast.parse(modules()[name].read_text())
     assert ast.get_docstring(tree)
     offers = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
     assert offers or len(tree.body) == 1  # a room says what it is for, its modules what they offer
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def lines_of_code(function, source):
+    """Count a function's lines of code: without docstrings, comments and blank lines."""
+    with_text = [node for node in functions(function) if ast.get_docstring(node) is not None]
+    text = {n for node in with_text for n in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+    lines = enumerate(source.splitlines()[function.lineno - 1 : function.end_lineno], function.lineno)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for n, line in lines if n not in text)
+
+
+def test_no_function_is_longer_than_a_screen():
+    made = 'def f():\n    """Say.\n\n    It.\n    """\n    # why\n\n    def g():\n        """Say."""\n        return\n'
+    assert lines_of_code(ast.parse(made).body[0], made) == 3
+    long = []
+    for path in (ROOT / "temlib").rglob("*.py"):
+        source = path.read_text()
+        every = functions(ast.parse(source))
+        long += [f"{path.name}: {each.name}" for each in every if lines_of_code(each, source) > 60]
+    assert long == []
 
 
 @pytest.mark.skipif(not TRACKED, reason="needs a git clone, to know which files are committed")
@@ -186,8 +219,11 @@ def test_the_readme_is_one_page():
 
 def test_the_developers_page_names_files_that_exist():
     page = (ROOT / "docs" / "develop.md").read_text()
-    places = re.findall(r"^\| .+ \| `(temlib/[\w/.]+)` \|$", page, re.M)
-    assert len(places) >= 30
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`temlib/" in line]
+    places = re.findall(r"`((?:temlib|tests)/[\w/]+\.\w+)`", page)
+    assert all(re.search(r" `temlib/[\w/]+\.\w+` \|$", row) for row in rows), "each row ends with a file"
+    assert {"temlib/particles/scorer.py", "temlib/particles/lessons.py"} <= set(places)  # of one row
+    assert len(places) >= len(rows) >= 30
     assert [place for place in places if not (ROOT / place).is_file()] == []
     rooms = page.split("```text")[1].split("\n")[1]
     assert [room.strip() for room in rooms.split("──>")] == ROOMS[4:]

@@ -152,7 +152,7 @@ def test_a_scorer_comes_back_from_its_bytes():
     np.testing.assert_array_equal(one(numbers), other(numbers))
     np.testing.assert_array_equal(one.sure(np.linspace(-1, 2, 9)), other.sure(np.linspace(-1, 2, 9)))
     assert other.least == 0.45
-    assert other.fingerprint() == one.fingerprint()
+    assert other.digest() == one.digest()
     assert len(one(numbers[:0])) == 0
 
 

@@ -82,13 +82,13 @@ def test_axes_are_labelled_with_units_and_numbers_are_those_of_the_distribution(
 
 def test_what_is_counted_and_what_is_left_out_is_drawn(image, labels):
     table = measure_particles(labels, image)
-    assert outlines_of(report_figure(image, labels, table)) == {COLOURS["TL"]: 6, COLOURS["particle stroke"]: 1}
+    assert outlines_of(report_figure(image, labels, table)) == {COLOURS["found"]: 6, COLOURS["left out"]: 1}
     large = table[table["area_nm2"] > 25]
     figure = report_figure(image, labels, large)
-    assert outlines_of(figure) == {COLOURS["TL"]: 4, COLOURS["particle stroke"]: 3}
+    assert outlines_of(figure) == {COLOURS["found"]: 4, COLOURS["left out"]: 3}
     assert {"4 counted", "3 left out"} <= set(texts(figure))
     everything = size_distribution(table, edge_particles=True)
-    assert outlines_of(report_figure(image, labels, table, everything)) == {COLOURS["TL"]: 7}
+    assert outlines_of(report_figure(image, labels, table, everything)) == {COLOURS["found"]: 7}
 
 
 def test_scale_bar_where_the_pixel_size_is_known_and_pixels_where_not(image, labels):

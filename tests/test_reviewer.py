@@ -16,7 +16,7 @@ import temlib
 from temlib.errors import MicrographError, OutputError, TemlibError
 from temlib.files.micrographs import micrograph
 from temlib.particles.placing import Found
-from temlib.widgets.reviewing import Reviewed
+from temlib.widgets.reviewed import Reviewed
 from tests.conftest import disc
 from tests.test_review import SHAPE, drawn, image_of
 

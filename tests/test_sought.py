@@ -15,7 +15,7 @@ from temlib.errors import RunError
 from temlib.files.micrographs import micrograph, save_micrograph
 from temlib.jobs import batch
 from temlib.network.sought import Sought
-from temlib.network.workers import fingerprint
+from temlib.network.workers import segmenter_fingerprint
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
 
@@ -154,7 +154,7 @@ def test_a_lazy_stack_is_told_too(segmenter, made):
 
 def test_what_is_told_is_part_of_a_segmenter_s_fingerprint(segmenter):
     told = [segmenter, segmenter.looking_for(diameter_px=4), segmenter.looking_for(contrast="auto")]
-    assert len({fingerprint(each) for each in told}) == 3
+    assert len({segmenter_fingerprint(each) for each in told}) == 3
 
 
 @pytest.fixture

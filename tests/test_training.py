@@ -185,7 +185,7 @@ def test_the_distance_map_is_highest_in_the_middle_of_particles(trained, dark_di
     )
     assert learned > 0.7
     assert not_learned < learned - 0.2
-    assert segmenter.scorer.fingerprint() == temlib.load_segmenter().scorer.fingerprint()
+    assert segmenter.scorer.digest() == temlib.load_segmenter().scorer.digest()
     assert trained.scorer is None
 
 

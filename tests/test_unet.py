@@ -3,6 +3,7 @@ import pytest
 
 from temlib.errors import WeightsError
 from temlib.network import unet
+from temlib.network.weights import resolve_weights
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_network_gives_two_maps_at_half_the_resolution(random_encoder):
 
 
 def test_imagenet_weights_from_the_keras_3_file(imagenet, offline):
-    assert unet.resolve_weights("imagenet") == imagenet
+    assert resolve_weights("imagenet") == imagenet
     model = unet.encoder("imagenet")
     # The published first kernel and its batch normalisation make edges: no output is constant.
     x = np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
@@ -97,7 +98,7 @@ def test_without_a_network_the_ways_out_are_named(offline, monkeypatch, tmp_path
 
 def test_alphas_of_which_there_are_no_weights_are_refused():
     with pytest.raises(WeightsError, match=r"alpha=0\.3"):
-        unet.resolve_weights("imagenet", alpha=0.3)
+        resolve_weights("imagenet", alpha=0.3)
 
 
 def test_files_that_hold_no_mobilenet_are_refused(tmp_path):

@@ -39,7 +39,7 @@ from temlib.jobs.tables import (
 )
 from temlib.network.segmenter import Scale, Segmenter
 from temlib.network.sought import Contrast, Diameter, Marks
-from temlib.network.workers import fingerprint
+from temlib.network.workers import segmenter_fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
 from temlib.particles.placing import Found
@@ -401,7 +401,7 @@ def _rgb(meaning: str) -> np.ndarray:
 def _settings(segmenter: Segmenter, scale: Scale, pixel_size_nm: float | None) -> dict[str, Any]:
     """Give what results depend on, as JSON holds it."""
     return {
-        "segmenter": fingerprint(segmenter),
+        "segmenter": segmenter_fingerprint(segmenter),
         "scale": scale if isinstance(scale, str) else np.atleast_1d(scale).tolist(),
         "pixel_size_nm": pixel_size_nm,
         **segmenter.sought.to_dict(),

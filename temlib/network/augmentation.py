@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from temlib.files.micrographs import as_array
 from temlib.files.resampling import as_picture, resize, take
+from temlib.synthetic import camera
 
 __all__ = [
     "IGNORED",
@@ -251,8 +252,6 @@ def _draw_marks(
     """Draw a letter or a scale bar; of what it hides nothing is learned where there was a particle."""
     if rng.random() >= augmentation.marks:
         return window, target
-    from temlib.synthetic import camera
-
     edge = len(window)
     text = f"{rng.choice([1, 2, 5]) * 10 ** rng.integers(3)} nm"
     marked = camera.mark(window, text, edge * rng.uniform(0.1, 0.5), int(edge * rng.uniform(0.03, 0.12)), rng)

@@ -37,7 +37,8 @@ from temlib.network.finding import LEAST_PROBABILITY
 from temlib.network.learning import compile_for_training, cross_entropy_and_dice
 from temlib.network.segmenter import Segmenter, load_segmenter
 from temlib.network.trust import DOUBTFUL, Trust, agreement, contradiction
-from temlib.network.workers import fingerprint
+from temlib.network.weights import BUNDLED
+from temlib.network.workers import segmenter_fingerprint
 from temlib.particles.scores import iou, particle_f1
 from temlib.pixel_classifier import otsu_mask
 from temlib.progress import progress_bar
@@ -257,7 +258,7 @@ def bundle(folder: Path, synthetic_micrographs: int = 150) -> pd.DataFrame:
         ``contradiction``, ``warned``, and ``iou``, ``otsu`` and ``f1``, which pictures that are no
         micrographs do not have.
     """
-    return put_into_package(folder, unet.BUNDLED, CARRIED / "measured" / "bundled.csv", card, synthetic_micrographs)
+    return put_into_package(folder, BUNDLED, CARRIED / "measured" / "bundled.csv", card, synthetic_micrographs)
 
 
 def put_into_package(
@@ -292,7 +293,7 @@ def put_into_package(
         As of :func:`bundle`.
     """
     segmenter = load_segmenter(folder / "best.keras")
-    kept = folder / f"scores_{fingerprint(segmenter)[:12]}.csv"
+    kept = folder / f"scores_{segmenter_fingerprint(segmenter)[:12]}.csv"
     sets = _sets(segmenter.with_runtime("auto"), synthetic_micrographs, nothing)
     table = _scored({which: rows for which, rows in sets.items() if which not in learned}, kept)
     calibrates = (table["data"] == "synthetic bright_field") | (

@@ -24,7 +24,7 @@ import numpy as np
 from temlib import datasets, synthetic
 from temlib.files.micrographs import as_array
 from temlib.network.segmenter import SCORER, Segmenter, load_segmenter
-from temlib.network.unet import BUNDLED
+from temlib.network.weights import BUNDLED
 from temlib.particles.lessons import Lesson, fit_scorer, lesson_of
 from temlib.particles.scorer import Scorer
 from temlib.progress import progress_bar

@@ -20,7 +20,7 @@ from temlib.writing import write_atomically
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Checkpoint", "fingerprint"]
+__all__ = ["Checkpoint", "training_fingerprint"]
 
 _TRAINING, _HISTORY = "training", "history"
 _LARGEST = 2**31  # bytes, unpacked: weights, and what the optimiser remembers of each
@@ -35,7 +35,7 @@ class Checkpoint:
     path : Path
         An ``.npz`` file; nothing in it is unpickled.
     training : str
-        What is learned from and how, see :func:`fingerprint`: another training does not go on from here.
+        What is learned from and how, see :func:`training_fingerprint`: another training does not go on from here.
     """
 
     path: Path
@@ -91,7 +91,9 @@ class Checkpoint:
         return training, history, arrays
 
 
-def fingerprint(images: Iterable[Any], masks: Iterable[Any], weights: Iterable[np.ndarray], **settings: Any) -> str:
+def training_fingerprint(
+    images: Iterable[Any], masks: Iterable[Any], weights: Iterable[np.ndarray], **settings: Any
+) -> str:
     """Give a sha256 of what is learned from, of the weights at the beginning, and of the settings."""
     digest = sha256(json.dumps(settings, sort_keys=True, default=repr).encode())
     for array in (*map(as_array, images), *map(as_array, masks), *weights):

@@ -25,7 +25,7 @@ from temlib.network.model_files import read_model
 from temlib.network.sought import Contrast, Diameter, Marks, Sought
 from temlib.network.tiling import TILE
 from temlib.network.trust import Trust, agreement
-from temlib.network.unet import BUNDLED, CARRIED_SEGMENTERS, DEFAULT
+from temlib.network.weights import BUNDLED, CARRIED_SEGMENTERS, DEFAULT
 from temlib.network.workers import Parcel, of_chunk
 from temlib.particles.level import Level
 from temlib.particles.placing import Found

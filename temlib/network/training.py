@@ -22,7 +22,7 @@ from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.network import unet
 from temlib.network.augmentation import Augmentation, are_numbered, scale_for
 from temlib.network.backend import start_keras
-from temlib.network.checkpoint import Checkpoint, fingerprint
+from temlib.network.checkpoint import Checkpoint, training_fingerprint
 from temlib.network.feature_cache import cached_features
 from temlib.network.learning import (
     Course,
@@ -83,7 +83,7 @@ def train_segmenter(
         which the network also learns to tell touching particles apart. Its particles are then judged by the scorer
         of the network that temlib brings along.
     weights : path, "imagenet" or None
-        Encoder weights, see :func:`temlib.network.unet.resolve_weights`; ``None`` is random.
+        Encoder weights, see :func:`temlib.network.weights.resolve_weights`; ``None`` is random.
     validation : (images, masks), optional
         Scored after each epoch; nothing is learned from them.
     alpha : float, optional
@@ -157,7 +157,9 @@ def train_segmenter(
     kept = None
     if checkpoint is not None:
         settings = seen | {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-        kept = Checkpoint(Path(checkpoint), fingerprint(images, masks, segmenter.model.get_weights(), **settings))
+        kept = Checkpoint(
+            Path(checkpoint), training_fingerprint(images, masks, segmenter.model.get_weights(), **settings)
+        )
     windows, truth = windows_of(images, masks, factors, views, window, levels, augmentation, views_seed)
     with cached_features(encoder, windows, views * len(images), cache_memory, progress) as features:
         teach(team, features, np.stack(truth), course, segmenter, validation, progress, kept)

@@ -20,7 +20,7 @@ from temlib.network import tiling
 from temlib.network.backend import limit_threads
 from temlib.network.sought import Sought
 
-__all__ = ["Parcel", "fingerprint", "of_chunk"]
+__all__ = ["Parcel", "of_chunk", "segmenter_fingerprint"]
 
 
 class Parcel:
@@ -31,7 +31,7 @@ class Parcel:
     Attributes
     ----------
     key : str
-        Of the segmenter: :func:`fingerprint`.
+        Of the segmenter: :func:`segmenter_fingerprint`.
     name : str
         What it is called in dask's plans.
     """
@@ -40,7 +40,7 @@ class Parcel:
     _lock: ClassVar[Lock] = Lock()
 
     def __init__(self, segmenter: Any, load: Callable[[Path, str], Any]) -> None:
-        self.key = fingerprint(segmenter)
+        self.key = segmenter_fingerprint(segmenter)
         self.name = f"segmenter-{self.key}"
         self._segmenter = segmenter
         self._read = load
@@ -90,7 +90,7 @@ def of_chunk(frames: np.ndarray, shared: Parcel, **settings: Any) -> np.ndarray:
     return shared.open().of_frames(frames, **settings)[0]
 
 
-def fingerprint(segmenter: Any) -> str:
+def segmenter_fingerprint(segmenter: Any) -> str:
     """Give a sha256 of all that a segmenter's results depend on: weights, grey levels, what is sought and so on."""
     digest = sha256(b"".join(array.tobytes() for array in segmenter.model.get_weights()))
     settings = [segmenter.levels.to_dict(), segmenter.threshold, segmenter.pixel_size_nm, segmenter.runtime]
@@ -99,5 +99,5 @@ def fingerprint(segmenter: Any) -> str:
     scorer = getattr(segmenter, "scorer", None)  # what is no segmenter of temlib has none
     settings += [getattr(segmenter, "min_confidence", None)]
     digest.update(json.dumps(settings).encode())
-    digest.update(scorer.fingerprint() if scorer else b"")
+    digest.update(scorer.digest() if scorer else b"")
     return digest.hexdigest()

@@ -67,7 +67,7 @@ class GrowthCurves:
         figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8), layout="constrained")
         for number, (_, rows) in enumerate(self.curves.groupby(["track", "piece"])):
             if number < _DRAWN:
-                left.plot(rows["time"], rows["diameter"], ".", color=COLOURS["Otsu"], markersize=1.5)
+                left.plot(rows["time"], rows["diameter"], ".", color=COLOURS["quiet"], markersize=1.5)
                 left.plot(rows["time"], rows["fitted"], color=COLOURS["found"], linewidth=0.8)
         self._compare(left)
         left.set_xlabel(f"time [{self.time}]", fontsize=FONT_PT)
@@ -78,7 +78,7 @@ class GrowthCurves:
         right.loglog(seen["lag"], seen["msd"], "o", color=COLOURS["found"], markersize=3)
         if self.diffusion.value > 0:
             expected = 4 * self.diffusion.value * seen["lag"]
-            right.loglog(seen["lag"], expected, color=COLOURS["Otsu"], linewidth=0.8)
+            right.loglog(seen["lag"], expected, color=COLOURS["quiet"], linewidth=0.8)
             right.set_title(f"D = {self.diffusion.value:.3g} {self.length}²/{self.time}", fontsize=FONT_PT)
         right.set_xlabel(f"lag [{self.time}]", fontsize=FONT_PT)
         right.set_ylabel(f"mean squared displacement [{self.length}²]", fontsize=FONT_PT)

@@ -85,7 +85,7 @@ class Scorer:
         """Give the confidence that goes with an expected IoU; in [0, 1]."""
         return np.interp(expected, self.expected, self.confidence)
 
-    def fingerprint(self) -> bytes:
+    def digest(self) -> bytes:
         """Give a sha256 of all that its judgement depends on."""
         return sha256(b"".join(array.tobytes() for array in self._arrays().values())).digest()
 

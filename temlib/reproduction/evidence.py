@@ -225,7 +225,7 @@ def size_bias(table: pd.DataFrame) -> Figure:
     for ax, (varied, word) in zip(axes, words.items(), strict=True):
         rows = table[table["varied"] == varied]
         ax.axhspan(-2, 2, color="0.93", lw=0)
-        for kind, colour in (("true masks", COLOURS["truth"]), ("network", COLOURS["TL"])):
+        for kind, colour in (("true masks", COLOURS["truth"]), ("network", COLOURS["found"])):
             bias, scatter = rows[f"{kind} bias_percent"], rows[f"{kind} scatter_percent"]
             ax.errorbar(rows[varied], bias, scatter, color=colour, marker="o", ms=3, lw=1, capsize=2, label=kind)
         if varied != "overlap":

@@ -21,7 +21,7 @@ from temlib import datasets
 from temlib.errors import RunError
 from temlib.files.json_files import read_json
 from temlib.files.micrographs import load_micrograph, save_micrograph
-from temlib.network import unet
+from temlib.network.weights import resolve_weights
 from temlib.writing import write_atomically, write_table, write_text
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Run:
         """Write what the figures were made from: data, split, weights, parameters, versions."""
         source = datasets.DATASETS[self.data]
         chosen = self.read_table("micrographs.csv", notebook=1)
-        weights = unet.resolve_weights(self.weights)
+        weights = resolve_weights(self.weights)
         record = {
             "data": {"name": self.data} | asdict(source),
             "split": {name: list(rows["name"]) for name, rows in chosen.groupby("split", sort=False)},

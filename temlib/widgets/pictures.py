@@ -20,7 +20,7 @@ from temlib.drawing import show_micrograph
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, pixel_size_of
 from temlib.files.stacks import is_lazy
-from temlib.palette import COLOURS
+from temlib.palette import COLOURS, SERIES
 from temlib.particles.frame_correction import PIXEL_COLUMNS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
@@ -131,10 +131,10 @@ def threshold(image: Any, maps: np.ndarray, threshold: float, depth: float) -> F
     labels = separate_particles(maps, threshold=threshold, depth=depth)
     whole, unit = whole_diameters(labels, pixel_size_of(image))
     figure, (left, right) = _panels(2)
-    show_micrograph(left, image, f"{labels.max()} particles", {"TL": labels})
+    show_micrograph(left, image, f"{labels.max()} particles", {"found": labels})
     _plain(right)
     highest = 1.2 * whole.max() if len(whole) else 1.0
-    right.stairs(*np.histogram(whole, np.linspace(0, highest, 16)), fill=True, color=COLOURS["TL"])
+    right.stairs(*np.histogram(whole, np.linspace(0, highest, 16)), fill=True, color=COLOURS["found"])
     if len(whole):
         right.axvline(np.median(whole), color="0.2", linestyle="--", linewidth=1)
     said = f"{len(whole)} whole ones, median {np.median(whole):.3g} {unit}" if len(whole) else "none is whole"
@@ -188,7 +188,7 @@ def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
     left.set(xlim=(-0.5, movie.data.shape[2] - 0.5), ylim=(movie.data.shape[1] - 0.5, -0.5))
     of_track = table[table["track"] == track]
     right.plot(of_track["frame"], of_track[f"equivalent_diameter_{unit}"], ".", color=COLOURS["found"], markersize=3)
-    right.axvline(frame, color=COLOURS["Otsu"], linewidth=0.5)
+    right.axvline(frame, color=COLOURS["quiet"], linewidth=0.5)
     said = [f"{row.event} ({row.frame})" for row in of_track.itertuples() if row.event]
     right.set_title(", ".join(said), fontsize=_FONT)
     right.set_xlabel("frame", fontsize=_FONT)
@@ -273,7 +273,7 @@ def iou_of_disc(diameter_px: float, shift_px: float, dilation_px: float) -> Figu
     truth = np.hypot(y, x) <= diameter_px / 2
     copy = np.hypot(y, x - shift_px) <= diameter_px / 2 + dilation_px
     figure, (left, right) = _panels(2)
-    left.imshow(_errors(copy, truth, "TL"))
+    left.imshow(_errors(copy, truth, "found"))
     left.set_title(f"IoU {iou(copy, truth):.2f}", fontsize=_FONT)
     left.set(xticks=[], yticks=[])
     _plain(right)
@@ -281,9 +281,9 @@ def iou_of_disc(diameter_px: float, shift_px: float, dilation_px: float) -> Figu
     radius = diameter_px / 2
     right.plot(pixels, [disc_iou(radius, radius, p) for p in pixels], color="0.2", label="shifted")
     dilated = [disc_iou(radius, max(0.0, radius + p), 0) for p in pixels]
-    right.plot(pixels, dilated, color=COLOURS["TL"], label="dilated (or eroded)")
+    right.plot(pixels, dilated, color=SERIES[0], label="dilated (or eroded)")
     right.plot(shift_px, disc_iou(radius, radius, shift_px), "o", color="0.2")
-    right.plot(dilation_px, disc_iou(radius, max(0.0, radius + dilation_px), 0), "o", color=COLOURS["TL"])
+    right.plot(dilation_px, disc_iou(radius, max(0.0, radius + dilation_px), 0), "o", color=SERIES[0])
     right.set(xlim=(-10, 10), ylim=(0, 1.02))
     right.set_xlabel("pixels", fontsize=_FONT)
     right.set_ylabel("IoU", fontsize=_FONT)

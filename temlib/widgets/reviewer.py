@@ -26,6 +26,7 @@ from temlib.errors import MicrographError, TemlibError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.labels.label_files import outlines
 from temlib.files.micrographs import load_micrograph, pixel_size_of, with_axes_of
+from temlib.network.segmenter import load_segmenter
 from temlib.palette import COLOURS
 from temlib.particles.review import FATES, Review
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
@@ -33,7 +34,7 @@ from temlib.pixel_classifier import PARTICLE
 from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdicts_of
 from temlib.widgets.explorers import someone_can_move_sliders
 from temlib.widgets.front_end import front_end, png_of, sources_of
-from temlib.widgets.reviewing import Reviewed, found_by
+from temlib.widgets.reviewed import Reviewed, found_by
 from temlib.widgets.strokes import BRUSH, Stroke, rasterise
 
 if TYPE_CHECKING:
@@ -371,8 +372,6 @@ class ParticleReviewer(anywidget.AnyWidget):
             image = load_micrograph(source) if isinstance(source, Path) else source
             given = None if self._given is None else self._given[index]
             if given is None and self._segmenter is None:
-                from temlib.network.segmenter import load_segmenter
-
                 self._segmenter = load_segmenter()
             with warnings.catch_warnings():  # of a doubtful mask, which is looked at now
                 warnings.simplefilter("ignore")

@@ -77,13 +77,13 @@ def learn(network: str, source: str, seed: int) -> temlib.Segmenter:
     options = {"views": 1, "seed": seed, "progress": False}
     encoder, how = network.split(", ")
     tuned = how == "fine-tuned"
-    learned, deciding = held_back(images, masks) if tuned else ((images, masks), None)
+    learned, deciding = first_few_decide(images, masks) if tuned else ((images, masks), None)
     weights = None if encoder == "random" else encoder
     segmenter = temlib.train_segmenter(*learned, weights=weights, epochs=PASSES["frozen"], decoders=1, **options)
     return temlib.fine_tune(segmenter, *learned, validation=deciding, **options) if tuned else segmenter
 
 
-def held_back(images: list, masks: list) -> tuple[tuple[list, list], tuple[list, list]]:
+def first_few_decide(images: list, masks: list) -> tuple[tuple[list, list], tuple[list, list]]:
     """Split into what is learned from, and the first few images, once each, that decide."""
     first = {id(image): i for i, image in reversed(list(enumerate(images)))}  # where each image comes first
     deciding = sorted(first.values())[:HELD_BACK]

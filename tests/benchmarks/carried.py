@@ -22,7 +22,7 @@ import pandas as pd
 
 import temlib
 from temlib.datasets import of_split
-from temlib.network.unet import CARRIED_SEGMENTERS
+from temlib.network.weights import CARRIED_SEGMENTERS
 from temlib.particles.scores import iou, particle_f1
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import supported

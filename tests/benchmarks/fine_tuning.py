@@ -54,7 +54,7 @@ def names(data: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.random.default_rng([seed, 7]).permutation(known), scored
 
 
-def held_back(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]:
+def first_fifth_decides(pairs: labels.Labelled) -> tuple[labels.Labelled, labels.Labelled]:
     """Split labels into those that are learned from, and the fifth (one at the least) that decides."""
     count = max(1, len(pairs[0]) // 5)
     return tuple([part[where] for part in pairs] for where in (slice(count, None), slice(count)))
@@ -64,7 +64,7 @@ def learn(method: str, pairs: labels.Labelled, seed: int) -> tuple[temlib.Segmen
     """Give what has learned, and the seconds that it learned with a frozen encoder."""
     deciding = None
     if "fine-tuned" in method:
-        pairs, deciding = held_back(pairs)
+        pairs, deciding = first_fifth_decides(pairs)
     segmenter, begin = temlib.load_segmenter("synthetic"), time.perf_counter()
     options = {"seed": seed, "progress": False}
     views = labels.views(len(pairs[0])) if pairs[0] else 0

@@ -23,7 +23,7 @@ from temlib.particles.measurement import measure_particles
 from temlib.particles.review import Review
 from temlib.particles.scores import particle_f1
 from temlib.reproduction.run_folder import MEASURED
-from temlib.widgets.reviewing import Reviewed
+from temlib.widgets.reviewed import Reviewed
 from tests.benchmarks.resumable import Results
 
 TABLE = MEASURED / "review.csv"

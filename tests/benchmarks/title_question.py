@@ -30,7 +30,7 @@ from scipy.ndimage import gaussian_filter
 import temlib
 from temlib import datasets, pixel_classifier, synthetic
 from temlib.files.micrographs import as_array
-from temlib.network.unet import BUNDLED
+from temlib.network.weights import BUNDLED
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.own_scribbles import mask_of_strokes

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from temlib.datasets.multislice.design import FIELD_PX, MATERIALS, STEP_NM, Experiment
+from temlib.datasets.multislice.design import CRYSTALS, FIELD_PX, STEP_NM, Experiment
 
 __all__ = [
     "Nanocrystal",
@@ -65,7 +65,7 @@ def unit_cell(material: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the cell vectors (3, 3) [nm], the basis (n, 3) [nm] and the atomic numbers (n,) of a crystal."""
     from ase.spacegroup import crystal
 
-    m = MATERIALS[material]
+    m = CRYSTALS[material]
     gamma = 120 if m.space_group == 186 else 90  # wurtzite is hexagonal
     cellpar = [m.a_nm, m.a_nm, m.c_nm, 90, 90, gamma]
     cell = crystal(m.symbols, list(m.sites), spacegroup=m.space_group, cellpar=cellpar)
@@ -83,7 +83,7 @@ def icosahedron(material: str, n_shells: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the positions (n, 3) [nm] and atomic numbers (n,) of a multiply twinned icosahedron."""
     from ase.cluster import Icosahedron
 
-    cluster = Icosahedron(material, n_shells, latticeconstant=MATERIALS[material].a_nm)
+    cluster = Icosahedron(material, n_shells, latticeconstant=CRYSTALS[material].a_nm)
     return cluster.positions - cluster.positions.mean(0), cluster.numbers
 
 
@@ -93,7 +93,7 @@ def cut(e: Experiment, size_nm: float, rng: np.random.Generator) -> tuple[np.nda
     flat = e.shape == "cube" and rng.random() < 0.5
     turn = Rotation.from_rotvec([0, 0, rng.uniform(0, np.pi)]) if flat else Rotation.random(random_state=rng)
     if e.shape == "icosahedron":
-        n_shells = max(3, round(half / (0.67 * MATERIALS[e.material].a_nm)) + 1)
+        n_shells = max(3, round(half / (0.67 * CRYSTALS[e.material].a_nm)) + 1)
         points, numbers = icosahedron(e.material, n_shells)
         return turn.apply(points), numbers
     cell, basis, species = unit_cell(e.material)

@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FIELD_PX", "MATERIALS", "SEED", "STEP_NM", "Experiment", "Material", "draw"]
+__all__ = ["CRYSTALS", "FIELD_PX", "SEED", "STEP_NM", "Crystal", "Experiment", "draw"]
 
 SEED, FIELD_PX = 2023, 512
 STEP_NM = 0.02  # grid of the multislice calculation and of the truth; a camera pixel is a multiple
 
 
-class Material(NamedTuple):
+class Crystal(NamedTuple):
     """A crystal: lattice constants a, c [nm]; rms thermal displacement along an axis [nm]."""
 
     space_group: int
@@ -23,17 +23,17 @@ class Material(NamedTuple):
 
 
 ORIGIN, QUARTER, HALF = (0.0, 0.0, 0.0), (0.25, 0.25, 0.25), (0.5, 0.5, 0.5)
-MATERIALS = {
-    "Au": Material(225, 0.4078, 0.4078, ("Au",), (ORIGIN,), 0.0085),
-    "Ag": Material(225, 0.4086, 0.4086, ("Ag",), (ORIGIN,), 0.0095),
-    "Pt": Material(225, 0.3924, 0.3924, ("Pt",), (ORIGIN,), 0.0065),
-    "Pd": Material(225, 0.3891, 0.3891, ("Pd",), (ORIGIN,), 0.0075),
-    "Cu": Material(225, 0.3615, 0.3615, ("Cu",), (ORIGIN,), 0.0085),
-    "CeO2": Material(225, 0.5411, 0.5411, ("Ce", "O"), (ORIGIN, QUARTER), 0.007),
-    "MgO": Material(225, 0.4212, 0.4212, ("Mg", "O"), (ORIGIN, HALF), 0.0065),
-    "TiO2": Material(136, 0.4594, 0.2959, ("Ti", "O"), (ORIGIN, (0.3053, 0.3053, 0)), 0.007),
-    "ZnO": Material(186, 0.3250, 0.5207, ("Zn", "O"), ((1 / 3, 2 / 3, 0), (1 / 3, 2 / 3, 0.3817)), 0.008),
-    "Fe3O4": Material(227, 0.8396, 0.8396, ("Fe", "Fe", "O"), (ORIGIN, (0.625,) * 3, (0.3799,) * 3), 0.007),
+CRYSTALS = {
+    "Au": Crystal(225, 0.4078, 0.4078, ("Au",), (ORIGIN,), 0.0085),
+    "Ag": Crystal(225, 0.4086, 0.4086, ("Ag",), (ORIGIN,), 0.0095),
+    "Pt": Crystal(225, 0.3924, 0.3924, ("Pt",), (ORIGIN,), 0.0065),
+    "Pd": Crystal(225, 0.3891, 0.3891, ("Pd",), (ORIGIN,), 0.0075),
+    "Cu": Crystal(225, 0.3615, 0.3615, ("Cu",), (ORIGIN,), 0.0085),
+    "CeO2": Crystal(225, 0.5411, 0.5411, ("Ce", "O"), (ORIGIN, QUARTER), 0.007),
+    "MgO": Crystal(225, 0.4212, 0.4212, ("Mg", "O"), (ORIGIN, HALF), 0.0065),
+    "TiO2": Crystal(136, 0.4594, 0.2959, ("Ti", "O"), (ORIGIN, (0.3053, 0.3053, 0)), 0.007),
+    "ZnO": Crystal(186, 0.3250, 0.5207, ("Zn", "O"), ((1 / 3, 2 / 3, 0), (1 / 3, 2 / 3, 0.3817)), 0.008),
+    "Fe3O4": Crystal(227, 0.8396, 0.8396, ("Fe", "Fe", "O"), (ORIGIN, (0.625,) * 3, (0.3799,) * 3), 0.007),
 }
 HABITS = ("sphere", "cube", "octahedron", "truncated", "rod", "irregular", "icosahedron")
 METALS = ("Au", "Ag", "Pt", "Pd", "Cu")
@@ -83,7 +83,7 @@ def draw(index: int) -> Experiment:
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     binning = int(rng.choice([3, 4, 5], p=[0.5, 0.42, 0.08]))
-    material = str(rng.choice(list(MATERIALS)))
+    material = str(rng.choice(list(CRYSTALS)))
     shape = str(rng.choice(HABITS, p=[0.27, 0.13, 0.1, 0.15, 0.13, 0.12, 0.1]))
     if shape == "icosahedron" and material not in METALS:  # oxides do not grow so
         shape = "sphere"

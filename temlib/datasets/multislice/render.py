@@ -34,7 +34,7 @@ from temlib.datasets.multislice.atoms import (
     lay_out,
     wigner_seitz_radius,
 )
-from temlib.datasets.multislice.design import FIELD_PX, MATERIALS, SEED, STEP_NM, Experiment, draw
+from temlib.datasets.multislice.design import CRYSTALS, FIELD_PX, SEED, STEP_NM, Experiment, draw
 from temlib.files.micrographs import micrograph
 from temlib.writing import write_atomically
 
@@ -119,7 +119,7 @@ def render(index: int) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     carbon = film_atoms(surfaces, box_nm, scene)
     labels, diameters = label_particles(particles, wigner_seitz_radius(e.material), e.binning, box_nm)
     displaced = [
-        p.positions + scene.normal(0, MATERIALS[e.material].displacement_nm, p.positions.shape) for p in particles
+        p.positions + scene.normal(0, CRYSTALS[e.material].displacement_nm, p.positions.shape) for p in particles
     ]
     numbers = np.concatenate([p.numbers for p in particles] + [np.full(len(carbon), 6)])
     intensity = propagate(e, numbers, np.concatenate([*displaced, carbon]), box_nm)

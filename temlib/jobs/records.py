@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from temlib.errors import RunError
+from temlib.errors import OutputError, RunError
 from temlib.files.json_files import parse_json, read_bytes
 from temlib.writing import is_temporary, write_text, writing_to
 
@@ -32,6 +32,7 @@ MARK = "temlib"
 """The key under which a JSON file says that it is temlib's, and what it is a record of."""
 
 _LARGEST_RECORD = 2**28  # bytes: a million micrographs
+_PATIENCE = 5  # s, with another widget that is just writing
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -97,6 +98,24 @@ class Watched:
     def changed(self) -> bool:
         """Say whether somebody else has written, or removed, the file."""
         return _digest(_bytes_of(self.path)) != self._seen
+
+    @contextmanager
+    def held(self, name: str, widget: str, overwrite: bool, instead: str = "") -> Iterator[None]:
+        """Let a widget write what has a name in the file's folder, and no other process.
+
+        Raises
+        ------
+        OutputError
+            When the file has changed since it was read, and ``overwrite`` is false; ``instead`` says of what would
+            replace it.
+        """
+        with alone(self.path.parent, name, _PATIENCE):
+            if self.changed() and not overwrite:
+                raise OutputError(
+                    f"{self.path}: has changed since it was read, as by another {widget}; nothing was written: "
+                    f"{widget}.reload() takes up what is there, {widget}.save(overwrite=True) replaces it{instead}"
+                )
+            yield
 
     def write(self, text: str) -> None:
         """Write the file."""

@@ -32,7 +32,7 @@ from temlib.writing import write_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FATES", "LARGEST_FILE", "REVIEW", "Review", "apply_review", "filter_columns", "reviews_in"]
+__all__ = ["FATES", "LARGEST_FILE", "NO_PARTICLES", "REVIEW", "Review", "apply_review", "filter_columns", "reviews_in"]
 
 FATES = ("counted", "cut by the frame", "left out by a filter", "left out by hand")
 """What becomes of a particle."""
@@ -42,6 +42,9 @@ REVIEW = "_review.json"
 
 LARGEST_FILE = 2**28
 """Bytes of a file of decisions, at the most."""
+
+NO_PARTICLES = "there are no particles to look at; take another threshold, or add some by painting labels"
+"""What is said of a micrograph without any."""
 
 _KIND, _LARGEST_NUMBER = "review of particles, 1", 10**7
 _LISTS = ("edits", "undone", "unmatched")
@@ -120,10 +123,7 @@ class Review:
         self.name = name
         self.labels, known = _taken(particles, image, name)
         if not empty and not self.labels.any():
-            raise MicrographError(
-                f"{name}{': ' if name else ''}there are no particles to look at; take another threshold, or add some "
-                "by painting labels"
-            )
+            raise MicrographError(f"{name}: {NO_PARTICLES}" if name else NO_PARTICLES)
         self._measures: dict[str, Any] = {
             "pixel_size_nm": pixel_size_nm or pixel_size_of(image) or pixel_size_of(particles)
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -60,15 +62,14 @@ def sizes_of(review: Review) -> dict[str, Any] | None:
     edges = bins_of(found)
     counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
     words, unit = found.column.rsplit("_", 1)
-    median = found.median
     return {
         "what": words.replace("_", " "),
         "unit": unit,
         "edges": _plain(edges),
         "counts": _plain(counts),
         "n": found.n,
-        "median": _plain(np.array([median.value, median.low, median.high])),
-        "mean": _plain(np.array([found.mean.value]))[0],
+        "median": _plain(astuple(found.median)),
+        "mean": _plain([found.mean.value])[0],
         "confidence": found.confidence,
     }
 
@@ -79,6 +80,6 @@ def bins_of(found: SizeDistribution) -> np.ndarray:
     return np.histogram_bin_edges(found.sizes, bins)
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
+def _plain(values: Iterable[float]) -> list[float | None]:
     """Give numbers of six digits; None where there is none."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]

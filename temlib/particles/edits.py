@@ -16,6 +16,7 @@ from skimage.draw import line
 from skimage.measure import label
 
 from temlib.files.json_files import in_range
+from temlib.particles.boxes import Box
 
 __all__ = [
     *("EDITS", "MOST_POINTS", "Edit", "Region"),
@@ -31,8 +32,6 @@ MOST_POINTS = 100_000
 _SLIVER = 0.02  # of a particle's area: a smaller piece stays with the piece next to it
 _FARTHEST, _LONGEST = 1e6, 1e7  # px: no image reaches there
 _MOST_PIXELS = 2**31  # of all regions of a file together
-
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -221,10 +220,7 @@ def edits_from(plain: Mapping[str, Any], names: Iterable[str], shape: tuple[int,
         When anything is missing or is no edit.
     """
     regions = [Region.checked(each, shape) for each in plain["regions"]]
-    if (
-        sum((bottom - top) * (right - left) for top, left, bottom, right in (each.box for each in regions))
-        > _MOST_PIXELS
-    ):
+    if sum(sum(each.counts) for each in regions) > _MOST_PIXELS:  # they cover the boxes
         raise ValueError(f"regions of more than {_MOST_PIXELS:.0e} pixels")
     return {name: [_edit_from(each, regions) for each in plain[name]] for name in names}
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,9 +25,9 @@ from filelock import FileLock, Timeout
 
 from temlib.errors import OutputError, RunError
 from temlib.files.json_files import parse_json, read_bytes
-from temlib.writing import is_temporary, write_text, writing_to
+from temlib.writing import is_temporary, remove_leftovers, write_text, writing_to
 
-__all__ = ["MARK", "Record", "Watched", "alone", "is_marked", "record_in"]
+__all__ = ["MARK", "Record", "Watched", "alone", "is_marked", "record_in", "remove_unfinished", "unfinished"]
 
 MARK = "temlib"
 """The key under which a JSON file says that it is temlib's, and what it is a record of."""
@@ -146,6 +147,11 @@ class Record:
         self.content = None if path.is_symlink() else _marked(_bytes_of(path), kind)
         self.foreign = self.content is None and os.path.lexists(path)
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What it says beside the mark; nothing where there is no file, or one that is not temlib's."""
+        return {key: value for key, value in (self.content or {}).items() if key != MARK}
+
     def write(self, content: dict[str, Any]) -> None:
         """Write what it says from now on, under temlib's mark."""
         self.content, self.foreign = {MARK: self.kind} | content, False
@@ -167,6 +173,24 @@ def record_in(folder: Path, name: str, kind: str) -> Record:
             f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out another name"
         )
     return record
+
+
+def unfinished(out: Path) -> Path:
+    """Give the hidden folder beside a result in which it lies until all is done."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what temlib made in a folder, its record named last, and the folder when nothing else is in it."""
+    for path in (folder / name for name in names):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if folder.exists():
+        remove_leftovers(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def is_marked(path: Path) -> bool:

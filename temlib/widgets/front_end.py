@@ -55,6 +55,17 @@ class MicrographWidget(anywidget.AnyWidget):
         self._index = index
         self._show_image()
 
+    def save(self, overwrite: bool = False) -> None:
+        """Save what was done to the micrograph that is shown, which each change does anyway.
+
+        Parameters
+        ----------
+        overwrite : bool
+            Replace also what another widget has written since it was read.
+        """
+        self._here.save(overwrite)
+        self._show()
+
     def _open(self, index: int) -> Any:
         """Give what is known of a micrograph, which is read when it is asked for first."""
         if index not in self._opened:

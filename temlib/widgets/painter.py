@@ -15,10 +15,11 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 
 from temlib.drawing import show_micrographs
 from temlib.errors import MicrographError, TemlibError
@@ -30,9 +31,6 @@ from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
 from temlib.widgets.front_end import MicrographWidget, front_end, png_of
 from temlib.widgets.painting import FILES, Painting
 from temlib.widgets.strokes import BRUSH, Stroke
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["LabelPainter"]
 
@@ -185,17 +183,6 @@ class LabelPainter(MicrographWidget):
         del self._opened[self._index]
         self._show_image()
 
-    def save(self, overwrite: bool = False) -> None:
-        """Save what is painted on the micrograph that is shown, which each stroke does anyway.
-
-        Parameters
-        ----------
-        overwrite : bool
-            Replace also what another painter has written since it was read.
-        """
-        self.painting.save(overwrite)
-        self._show()
-
     def figure(self) -> Figure:
         """Draw the micrographs that have strokes or an accepted label, as a picture that needs no kernel."""
         painted = [painting for painting in self._all() if painting.strokes or painting.accepted]
@@ -301,14 +288,11 @@ class LabelPainter(MicrographWidget):
     def _predicted(self, index: int, image: Any) -> Any:
         if self._first_masks is not None:
             return self._first_masks[index]
+        lost = "diameter_nm" in self.diameter and pixel_size_of(image) is None
+        segmenter = self._untold if lost else self._segmenter  # a diameter in nm says nothing without a pixel size
         with warnings.catch_warnings():  # of a doubtful mask, which is about to be corrected
             warnings.simplefilter("ignore")
-            return self._segmenter_for(image)(image)
-
-    def _segmenter_for(self, image: Any) -> Any:
-        """Give the segmenter; without the diameter in nm that it was told, where the pixel size is unknown."""
-        lost = "diameter_nm" in self.diameter and pixel_size_of(image) is None
-        return self._untold if lost else self._segmenter
+            return segmenter(image)
 
     @property
     def _gives_masks(self) -> bool:

@@ -135,17 +135,17 @@ class Painting:
         self.mode = "learn"
         self._changed()
 
-    def correct(self, start: Any = None) -> None:
-        """Let the strokes correct a mask from now on: by default the one that was corrected before.
+    def correct(self, start: Any) -> None:
+        """Let the strokes correct a mask from now on.
 
         Raises
         ------
         ValueError
-            When there is no mask, or it has another shape.
+            When it has another shape.
         """
-        mask = self.start if start is None else as_array(start) != 0
-        if mask is None or mask.shape != self.shape:
-            what = "there is none" if mask is None else f"it has shape {mask.shape}, the micrograph {self.shape}"
+        mask = as_array(start) != 0
+        if mask.shape != self.shape:
+            what = f"it has shape {mask.shape}, the micrograph {self.shape}"
             raise ValueError(f"{self.name}: strokes need a mask to correct; {what}")
         self.start, self.mode = mask, "correct"
         self._changed()
@@ -183,7 +183,7 @@ class Painting:
         """Whether both particle and background are marked, so that a classifier can learn."""
         return bool((self.marks == PARTICLE).any() and (self.marks == BACKGROUND).any())
 
-    def label(self, classifier: Callable[[], PixelClassifier | None] = lambda: None) -> Mask:
+    def label(self, classifier: Callable[[], PixelClassifier | None]) -> Mask:
         """Give the label as it stands, a bool array of shape (height, width): strokes count as they are painted.
 
         An accepted label is what was accepted, whatever a classifier has learned since.

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -25,9 +26,6 @@ from temlib.particles.frame_correction import PIXEL_COLUMNS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, SyntheticMicrograph, simulate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "dose_and_defocus",

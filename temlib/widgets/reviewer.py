@@ -11,12 +11,14 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import traitlets
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from temlib.drawing import show_micrograph
 from temlib.errors import MicrographError, TemlibError, one_line
@@ -30,10 +32,6 @@ from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdi
 from temlib.widgets.front_end import MicrographWidget, front_end
 from temlib.widgets.reviewing import Reviewed, found_by
 from temlib.widgets.strokes import BRUSH, Stroke, rasterise
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 __all__ = ["ParticleReviewer"]
 
@@ -135,8 +133,6 @@ class ParticleReviewer(MicrographWidget):
 
         ``micrograph`` is its name, ``left_out`` whether it does not count, ``why`` for which reason.
         """
-        import pandas as pd
-
         tables = [each.review.table.assign(micrograph=each.name) for each in self._all()]
         return pd.concat(tables, ignore_index=True)
 
@@ -149,8 +145,6 @@ class ParticleReviewer(MicrographWidget):
         TemlibError
             When pixel sizes are known of some micrographs only: sizes in nm and in px are no population.
         """
-        import pandas as pd
-
         units = {pixel_size_of(each.image) is None for each in self._all()}
         if len(units) > 1:
             raise TemlibError(
@@ -207,17 +201,6 @@ class ParticleReviewer(MicrographWidget):
     def reload(self) -> None:
         """Take up what lies in the file of the micrograph that is shown, what another reviewer wrote as well."""
         self._here.take_up()
-        self._show()
-
-    def save(self, overwrite: bool = False) -> None:
-        """Save the decisions about the micrograph that is shown, which each change does anyway.
-
-        Parameters
-        ----------
-        overwrite : bool
-            Replace also what another reviewer has written since it was read.
-        """
-        self._here.save(overwrite)
         self._show()
 
     def figure(self) -> Figure:

@@ -168,8 +168,7 @@ def found_by(segmenter: Any, given: Any = None) -> Callable[[Any], tuple[Any, An
         if given is not None:
             return given, None
         if hasattr(segmenter, "find"):
-            found = segmenter.find(image)
-            found, maps = found if isinstance(found, tuple) else (found, segmenter.maps(image))
+            found, maps = segmenter.find(image)
             return found, np.clip(maps[..., 0], 0, 1)
         said = segmenter(image)
         array = said.labels if isinstance(said, Found) else as_array(said)

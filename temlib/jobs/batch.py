@@ -264,7 +264,7 @@ class _Work:
         return [f"pixel size unknown in {unknown}: to have scale bars read, run: pip install 'temlib[scalebar]'"]
 
     def _is_done(self, name: str, file: Path, digest: str) -> bool:
-        """Say whether the row of that name is of this file as it is now; where it is not, take it out."""
+        """Say whether the row of that name is of this file as it is now; where it is not, note why."""
         row = self.rows.get(name)
         if row is None or not (self.out / f"{name}_{_PARTICLES}").exists():
             return False

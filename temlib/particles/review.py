@@ -310,8 +310,8 @@ class Review:
         counts = self.counts()
         said = [f"{counts['found']} found"]
         for column, bounds in counts["filters"].items():
-            low, high = (bounds[which] for which in ("low", "high"))
-            ends = [f"{word} {end:g}" for word, end in (("below", low), ("above", high)) if end is not None]
+            named = (("below", bounds["low"]), ("above", bounds["high"]))
+            ends = [f"{word} {end:g}" for word, end in named if end is not None]
             said.append(f"{bounds['outside']} with {column} {' or '.join(ends)}")
         hands = {"taken_out": "taken out", "removed": "removed", "added": "added"}
         hands |= {"split": "more by splitting", "merged": "fewer by merging"}
@@ -588,14 +588,11 @@ class Review:
         return pieces_of(self.labels[box] == number, box, points)
 
     def _without(self, numbers: Iterable[int]) -> _State:
-        gone, state = {*numbers}, self._state
-
-        def rest(said: dict[int, Any]) -> dict[int, Any]:
-            return {number: each for number, each in said.items() if number not in gone}
-
-        return replace(
-            state, decided=rest(state.decided), by_hand=rest(state.by_hand), confidence=rest(state.confidence)
-        )
+        gone, rest = {*numbers}, dict[str, Any]()
+        for name in ("decided", "by_hand", "confidence"):
+            said = getattr(self._state, name)
+            rest[name] = {number: each for number, each in said.items() if number not in gone}
+        return replace(self._state, **rest)
 
     @cached_property
     def _image_sha256(self) -> str | None:

@@ -134,9 +134,9 @@ class MicrographWidget(anywidget.AnyWidget):
         return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
 
 
-def front_end(name: str) -> str:
-    """Give the text of a widget's JavaScript, after what all share."""
-    return "\n".join((_HERE / part).read_text(encoding="utf-8") for part in ("stage.js", name))
+def front_end(*names: str) -> str:
+    """Give the text of a widget's JavaScript, or of its style sheets, from files."""
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def sources_of(micrographs: Any) -> dict[str, Any]:

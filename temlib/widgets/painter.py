@@ -85,7 +85,7 @@ class LabelPainter(MicrographWidget):
     >>> segmenter = segmenter.adapt(painter.images, painter.masks)  # doctest: +SKIP
     """
 
-    _esm = front_end("painter.js")
+    _esm = front_end("stage.js", "painter.js")
     _css = Path(__file__).with_name("painter.css")
     _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
     _label = traitlets.Bytes().tag(sync=True)  # png: 0 or 1

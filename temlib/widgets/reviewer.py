@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,7 +27,7 @@ from temlib.palette import COLOURS
 from temlib.particles.review import FATES, NO_PARTICLES, Review
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.pixel_classifier import PARTICLE
-from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdicts_of
+from temlib.widgets.answers import histogram_of, labels_png, rows_of, sizes_of, verdicts_of
 from temlib.widgets.front_end import MicrographWidget, front_end
 from temlib.widgets.reviewing import Reviewed, found_by
 from temlib.widgets.strokes import BRUSH, Stroke, rasterise
@@ -78,10 +77,8 @@ class ParticleReviewer(MicrographWidget):
     >>> segmenter = segmenter.adapt(reviewer.images, reviewer.particles)  # doctest: +SKIP
     """
 
-    _esm = front_end("reviewer.js")
-    _css = "\n".join(
-        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css")
-    )
+    _esm = front_end("stage.js", "reviewer.js")
+    _css = front_end("painter.css", "reviewer.css")
     _labels = traitlets.Int().tag(sync=True, to_json=lambda _, widget: widget._whole())  # its version, and all of it
     _patch = traitlets.Dict().tag(sync=True)  # what of the labels has changed from one version to another
     _rows = traitlets.Dict().tag(sync=True)  # what is measured of each
@@ -214,9 +211,8 @@ class ParticleReviewer(MicrographWidget):
         table = review.measured.set_index("particle")
         for fate, (words, colour) in enumerate(zip(FATES, list(_COLOURS.values())[:4], strict=True)):
             chosen = [number for number, each in fates.items() if each == fate]
-            rings = [
-                ring[:, ::-1] - 0.5 for ring in outlines(np.where(np.isin(review.labels, chosen), review.labels, 0))
-            ]
+            labels = np.where(np.isin(review.labels, chosen), review.labels, 0)
+            rings = [ring[:, ::-1] - 0.5 for ring in outlines(labels)]
             left.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, label=f"{len(chosen)} {words}"))
             if fate > 1 and chosen:
                 places = table.loc[chosen, ["centroid_x_px", "centroid_y_px"]].to_numpy().T
@@ -371,11 +367,9 @@ def _draw_sizes(axes: Any, found: SizeDistribution | None) -> None:
     if found is None:
         axes.set_title("fewer than two particles count", fontsize=8)
         return
-    edges = bins_of(found)
-    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
-    axes.stairs(counts, edges, fill=True, color=COLOURS["found"])
-    median, unit = found.median, found.column.rsplit("_", 1)[1]
+    axes.stairs(*histogram_of(found), fill=True, color=COLOURS["found"])
+    median, (words, unit) = found.median, found.column.rsplit("_", 1)
     interval = f" ({median.low:.3g} to {median.high:.3g})" if np.isfinite(median.low) else ""
     axes.axvline(median.value, color="0.2", linestyle="--", linewidth=1)
     axes.set_title(f"{found.n} counted, median {median.value:.3g}{interval} {unit}", fontsize=8)
-    axes.set_xlabel(f"{found.column.rsplit('_', 1)[0].replace('_', ' ')} [{unit}]", fontsize=8)
+    axes.set_xlabel(f"{words.replace('_', ' ')} [{unit}]", fontsize=8)

@@ -56,7 +56,6 @@ class Reviewed:
     def __init__(self, image: Any, name: str, folder: Path, found: Callable[[Any], tuple[Any, Any]]) -> None:
         self.image, self.name, self.path = image, name, Path(folder) / f"{name}{REVIEW}"
         self._found, self.probability = found(self.image)
-        self._last: Any = None
         self.take_up()
 
     def take_up(self) -> None:

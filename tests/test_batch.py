@@ -1,6 +1,7 @@
 import json
 import pickle
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from temlib.files.grey_levels import GreyLevels
 from temlib.files.labels.label_files import load_labels
 from temlib.files.micrographs import micrograph
 from temlib.jobs import batch, looking
+from temlib.network.finding import find_in
 from temlib.network.sought import Sought
 from tests.conftest import disc
 
@@ -44,6 +46,11 @@ class Threshold:
     def maps(self, image, scale="auto"):
         dark = np.asarray(image.data) < 0.5
         return np.stack([dark, dark], axis=-1).astype(np.float32)
+
+    def find(self, image, scale="auto"):
+        maps, sought = self.maps(image, scale), self.sought.on(image)
+        found = replace(find_in(maps, self.threshold), contrast=None if sought.contrast == "auto" else sought.contrast)
+        return found.kept(sought.keep(found.labels)).without(sought.marks_in(image)), maps
 
     def expected_iou(self, probability):
         return 0.25

@@ -42,7 +42,6 @@ from temlib.network.sought import Contrast, Diameter, Marks
 from temlib.network.workers import segmenter_fingerprint
 from temlib.palette import COLOURS
 from temlib.particles.measurement import measure_particles
-from temlib.particles.placing import Found
 from temlib.particles.report import save_report
 from temlib.particles.review import Review, apply_review, reviews_in
 from temlib.progress import progress_bar
@@ -245,9 +244,8 @@ class _Work:
 
     def finish(self) -> Batch:
         """Write the tables of all micrographs."""
-        batch, rows = self.batch, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS))
-        tables = [read_table(self.out / f"{name}_{_PARTICLES}") for name in rows["micrograph"]]
-        tables = [table.assign(micrograph=name) for table, name in zip(tables, rows["micrograph"], strict=True)]
+        batch, rows = self.batch, self._summary()
+        tables = [read_table(self.out / f"{name}_{_PARTICLES}").assign(micrograph=name) for name in rows["micrograph"]]
         batch.micrographs, batch.particles = rows, pd.concat(tables) if tables else pd.DataFrame()
         if tables:
             write_table(self.out / _PARTICLES, batch.particles)
@@ -268,58 +266,42 @@ class _Work:
         return [f"pixel size unknown in {unknown}: to have scale bars read, run: pip install 'temlib[scalebar]'"]
 
     def _is_done(self, name: str, file: Path, digest: str) -> bool:
-        """Say whether the row of that name is of this file as it is now; where it is not, take it out."""
+        """Say whether the row of that name is of this file as it is now; where it is not, note why."""
         row = self.rows.get(name)
         if row is None or not (self.out / f"{name}_{_PARTICLES}").exists():
             return False
-        place = place_of(file)
-        if row["sha256"] == digest and row["review_sha256"] != self._digest_of_review(name):
-            self.batch.notes.append(f"{file}: decisions about its particles have changed since it was done; done again")
-            return False
-        if row["sha256"] == digest:
-            if row["file"] != place:  # moved, or a copy
-                row["file"] = place
+        moved = row["file"] != place_of(file)  # or a copy
+        if row["sha256"] != digest:
+            why = f"is not {row['file']}, which had its name" if moved else "has changed since it was done"
+        elif row["review_sha256"] != self._digest_of_review(name):
+            why = "decisions about its particles have changed since it was done"
+        else:
+            if moved:
+                row["file"] = place_of(file)
                 self._keep_rows()
             return True
-        before = (
-            "has changed since it was done" if row["file"] == place else f"is not {row['file']}, which had its name"
-        )
-        self.batch.notes.append(f"{file}: {before}; done again")
+        self.batch.notes.append(f"{file}: {why}; done again")
         return False
 
     def _digest_of_review(self, name: str) -> str:
         return digest_of(self.reviews[name])[1] if name in self.reviews else ""
 
-    def _reviewed(
-        self, name: str, image: Any, found: Found, probability: np.ndarray, marks: np.ndarray
-    ) -> Review | None:
-        """Give what a person decided about these particles, None where nobody has."""
-        if name not in self.reviews:
-            return None
-        size = pixel_size_of(image)
-        measures = {"pixel_size_nm": size, "probability": probability, "marks": marks}
-        return apply_review(found, self.reviews[name], image.data, **measures)
-
     def _measure(self, name: str, seen: Seen) -> Row:
         """Measure what was seen in one micrograph and write its files; give its row."""
-        image, found, maps = seen.image, seen.found, seen.maps
-        marks = np.zeros(found.labels.shape, bool) if found.marks is None else found.marks
-        size, probability = pixel_size_of(image), maps[..., 0]
-        review = self._reviewed(name, image, found, probability, marks)
-        if review is None:
-            measured: dict[str, Any] = {
-                "pixel_size_nm": size,
-                "probability": probability,
-                "confidence": found.confidence,
-                "marks": marks,
-            }
-            table = measure_particles(found.labels, image.data, **measured)
-            sure = np.zeros(marks.shape, bool) if self.segmenter.sought else probability > self.segmenter.threshold
-            mask = (found.labels > 0) | (sure & ~marks)
-        else:
+        found, size, probability = seen.found, pixel_size_of(seen.image), seen.maps[..., 0]
+        measures: dict[str, Any] = {"pixel_size_nm": size, "probability": probability, "marks": found.marks}
+        review = None
+        if name in self.reviews:
+            review = apply_review(found, self.reviews[name], seen.image.data, **measures)
             table, mask = review.counting, review.kept > 0
+        else:
+            table = measure_particles(found.labels, seen.image.data, confidence=found.confidence, **measures)
+            mask = found.labels > 0
+            if not self.segmenter.sought:
+                sure = probability > self.segmenter.threshold
+                mask |= sure if found.marks is None else sure & ~found.marks
         self._drop(name)
-        self._write(name, image, found, mask, table, marks, review)
+        self._write(name, seen, mask, table, review)
         return {
             "micrograph": name,
             "particles": len(table),
@@ -328,37 +310,33 @@ class _Work:
             "pixel_size_nm": None if size is None else float(np.sqrt(size[0] * size[1])),
             "expected_iou": self.segmenter.expected_iou(probability),
             "contrast": found.contrast or "",
-            "warning": self.segmenter.warning(maps) or "",
+            "warning": self.segmenter.warning(seen.maps) or "",
             "note": seen.note,
             "review": "" if review is None else review.summary,
         }
 
-    def _write(
-        self,
-        name: str,
-        image: Any,
-        found: Found,
-        mask: np.ndarray,
-        table: pd.DataFrame,
-        marks: np.ndarray,
-        review: Review | None = None,
-    ) -> None:
+    def _write(self, name: str, seen: Seen, mask: np.ndarray, table: pd.DataFrame, review: Review | None) -> None:
         """Write the files of a micrograph, and remove those of an earlier run that it has no more."""
-        labels, size = found.labels if review is None else review.kept, pixel_size_of(image)
+        image, found, size = seen.image, seen.found, pixel_size_of(seen.image)
+        labels = found.labels if review is None else review.kept
         picture = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         written = [
             write_atomically(self.out / f"{name}_mask.png", picture.save),
             save_labels(labels, self.out / f"{name}_labels.tif", size, overwrite=True),
             write_table(self.out / f"{name}_{_PARTICLES}", table),
-            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels, marks).save),
+            write_atomically(self.out / f"{name}_overlay.png", overlay(image, labels, found.marks).save),
         ]
         if whole_particles(table) >= FEWEST:
-            facts: dict[str, Any] = {"model": _name(self.segmenter), "threshold": self.segmenter.threshold}
-            facts |= {"min_confidence": found.least}
             left_out = found.left_out_px * (1.0 if size is None else float(np.sqrt(size[0] * size[1])))
             read = image.metadata.get_item("General.pixel_size_source", "")
-            facts["pixel_size_source"] = "given" if self.look.pixel_size_nm else read or "file"
-            facts |= {"sought": self.segmenter.sought.to_dict(), "contrast": found.contrast}
+            facts: dict[str, Any] = {
+                "model": _name(self.segmenter),
+                "threshold": self.segmenter.threshold,
+                "min_confidence": found.least,
+                "pixel_size_source": "given" if self.look.pixel_size_nm else read or "file",
+                "sought": self.segmenter.sought.to_dict(),
+                "contrast": found.contrast,
+            }
             if review is not None:
                 labels = review.labels  # those that are left out are drawn, too
                 facts |= {"review": review.counts() | {"summary": review.summary}, "exclusions": review.rules}
@@ -366,11 +344,11 @@ class _Work:
             written += [self.out / f"{name}_report{suffix}" for suffix in (".png", ".pdf", ".json")]
         self.folder.forget(name, but=written)
 
-    def _sorted_rows(self) -> list[Row]:
-        return sorted(self.rows.values(), key=itemgetter("micrograph"))
+    def _summary(self) -> pd.DataFrame:
+        return pd.DataFrame(sorted(self.rows.values(), key=itemgetter("micrograph")), columns=list(COLUMNS))
 
     def _keep_rows(self) -> None:
-        write_table(self.out / _SUMMARY, pd.DataFrame(self._sorted_rows(), columns=list(COLUMNS)))
+        write_table(self.out / _SUMMARY, self._summary())
 
 
 def overlay(image: Any, labels: np.ndarray, marks: np.ndarray | None = None) -> Image.Image:

@@ -11,16 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from temlib.errors import MicrographError, OutputError
 from temlib.particles.tracking import chunks_of, open_numbered
 from temlib.writing import write_folder, write_text
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["check_folder", "export_tracks", "lineage"]
 
@@ -65,7 +63,6 @@ def export_tracks(tracks: pd.DataFrame | str | os.PathLike, particles: object, f
     OutputError
         When the folder is not empty, or nothing can be written.
     """
-    import pandas as pd
     import tifffile
 
     folder, stack = check_folder(folder), open_numbered(particles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -162,13 +162,10 @@ def _of_other_kinds(named: Collection[Path], files: Sequence[Path]) -> dict[Path
 
 def _summed_up(left: Mapping[Path, str]) -> list[str]:
     """Say in a line for each folder what is left alone there."""
-    folders: dict[Path, Counter[str]] = {}
-    for file, what in left.items():
-        folders.setdefault(file.parent, Counter())[what] += 1
-    words = {
-        folder: ", ".join(f"{number} {what}" for what, number in kinds.items()) for folder, kinds in folders.items()
-    }
-    return [f"{folder}: left alone {what}" for folder, what in words.items()]
+    notes: defaultdict[Path, list[str]] = defaultdict(list)
+    for (folder, what), number in Counter((file.parent, what) for file, what in left.items()).items():
+        notes[folder].append(f"{number} {what}")
+    return [f"{folder}: left alone {', '.join(what)}" for folder, what in notes.items()]
 
 
 def _links(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
@@ -196,9 +193,9 @@ def _header_of(file: Path) -> tuple[Path, str] | None:
 
 def _twins(files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Find files that show what another one of the same stem shows."""
-    stems: dict[tuple[Path, str], list[Path]] = {}
+    stems: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for file in files:
-        stems.setdefault((file.parent, file.stem), []).append(file)
+        stems[file.parent, file.stem].append(file)
     for group in stems.values():
         if len(group) > 1:
             yield from _exported(group)

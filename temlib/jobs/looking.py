@@ -22,8 +22,7 @@ from temlib.errors import MicrographError, RunError, TemlibError, one_line, read
 from temlib.files.child_processes import without_current_folder
 from temlib.files.micrographs import load_micrograph
 from temlib.files.scale_bars.scale_labels import can_read
-from temlib.network.finding import find_in
-from temlib.network.segmenter import Scale, Segmenter
+from temlib.network.segmenter import Scale
 from temlib.network.workers import Parcel
 from temlib.particles.placing import Found
 
@@ -58,7 +57,7 @@ class Look:
 
     Attributes
     ----------
-    segmenter : Segmenter, Parcel, or what has maps
+    segmenter : Segmenter or Parcel
         What finds particles.
     scale, pixel_size_nm, scale_bar, signal
         See :func:`temlib.jobs.batch.segment_files`.
@@ -74,7 +73,8 @@ class Look:
         """Look at a file."""
         image, note = self._load(file)
         try:
-            found, maps = self._find(image)
+            segmenter = self.segmenter.open() if isinstance(self.segmenter, Parcel) else self.segmenter
+            found, maps = segmenter.find(image, self.scale)
         except ValueError as error:
             raise MicrographError(f"{file}: {one_line(error, 500)}") from error
         return Seen(image, note, found, maps)
@@ -93,17 +93,6 @@ class Look:
         return image, "; ".join(
             [*dict.fromkeys(told), *([f"{file.name}: pixel size by its {source}"] if source else [])]
         )
-
-    def _find(self, image: Any) -> tuple[Found, np.ndarray]:
-        """Find particles, also where what segments is no segmenter of temlib but has maps."""
-        segmenter = self.segmenter.open() if isinstance(self.segmenter, Parcel) else self.segmenter
-        if isinstance(segmenter, Segmenter):
-            return segmenter.find(image, self.scale)
-        maps = segmenter.maps(image, self.scale)
-        sought = segmenter.sought.on(image)
-        found = find_in(maps, segmenter.threshold)
-        found = replace(found, contrast=None if sought.contrast == "auto" else sought.contrast)
-        return found.kept(sought.keep(found.labels)).without(sought.marks_in(image)), maps
 
 
 def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Generator[Callable[[], Seen]]:
@@ -133,9 +122,9 @@ def looks(look: Look, files: Sequence[Path], workers: int = 1) -> Generator[Call
         waiting = deque(pool.submit(_told, file) for file in islice(rest, workers + 1))
         try:
             while waiting:
-                image, seen, error = waiting.popleft().result()
+                told = waiting.popleft().result()
                 waiting.extend(pool.submit(_told, file) for file in islice(rest, 1))
-                yield partial(_taken_up, image, seen, error)
+                yield partial(_taken_up, told)
         except BrokenProcessPool as error:
             raise RunError(f"a worker ended early, for want of memory? run again with fewer than {workers}") from error
         finally:
@@ -153,14 +142,14 @@ def _begin(look: Look) -> None:
     _look = look
 
 
-def _told(file: Path) -> tuple[dict[str, Any] | None, Seen | None, Exception | None]:
+def _told(file: Path) -> Seen | Exception:
     """Look at a file in another process; a signal travels as a dictionary."""
     try:
         assert _look is not None
         seen = _look(file)
     except Exception as error:  # readers of damaged files raise anything
-        return None, None, _for_the_way(error)
-    return seen.image._to_dictionary(), replace(seen, image=None), None
+        return _for_the_way(error)
+    return replace(seen, image=seen.image._to_dictionary())
 
 
 def _for_the_way(error: Exception) -> Exception:
@@ -171,11 +160,9 @@ def _for_the_way(error: Exception) -> Exception:
     return sent
 
 
-def _taken_up(image: dict[str, Any] | None, seen: Seen | None, error: Exception | None) -> Seen:
-    if error is not None:
-        raise error
-    assert image is not None
-    assert seen is not None
+def _taken_up(told: Seen | Exception) -> Seen:
+    if isinstance(told, Exception):
+        raise told
     from hyperspy.signals import Signal2D
 
-    return replace(seen, image=Signal2D(**image))
+    return replace(told, image=Signal2D(**told.image))

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,7 @@ import numpy as np
 from temlib.errors import RunError, TemlibError
 from temlib.files.json_files import read_json
 from temlib.files.stacks import like
-from temlib.jobs.records import MARK, Record, record_in
+from temlib.jobs.records import MARK, record_in, remove_unfinished, unfinished
 from temlib.network.segmenter import RESULTS
 from temlib.writing import remove_leftovers, write_table, write_text, writing_to
 
@@ -60,7 +58,7 @@ class MovieResult:
     @property
     def folder(self) -> Path:
         """Where it lies until it is done."""
-        return Path(self.out).with_name(f".{Path(self.out).name}.partial")
+        return unfinished(Path(self.out))
 
     @property
     def table(self) -> Path:
@@ -88,9 +86,8 @@ class MovieResult:
         OutputError
             When nothing can be written.
         """
-        record, settings = self._record(), json.loads(json.dumps(settings))
-        begun = (self.folder / _RESULT).exists()
-        kept = {key: value for key, value in (record.content or {}).items() if key != MARK}
+        record, settings = record_in(self.folder, _RECORD, _KIND), json.loads(json.dumps(settings))
+        begun, kept = (self.folder / _RESULT).exists(), record.kept
         if begun and kept != settings and not overwrite:
             raise RunError(
                 f"{self.folder}: holds what is left of a run with another movie, network or settings; "
@@ -145,22 +142,8 @@ class MovieResult:
             self._remove()
         return table
 
-    def _record(self) -> Record:
-        """Look at the folder's record; refuse a folder that is not temlib's."""
-        return record_in(self.folder, _RECORD, _KIND)
-
     def _remove(self) -> None:
-        """Remove what temlib made in the folder, its mark last, and the folder when nothing else is in it."""
-        for name in (_RESULT, _NEW, _REPLACED, _DONE, _RECORD):
-            path = self.folder / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        if self.folder.exists():
-            remove_leftovers(self.folder)
-            with suppress(OSError):
-                self.folder.rmdir()
+        remove_unfinished(self.folder, _RESULT, _NEW, _REPLACED, _DONE, _RECORD)
 
     def _lay_out(self, first: Signal2D, frames: int, settings: dict[str, Any]) -> None:
         """Write a result of full size that holds no chunk yet: one of the first chunk, made longer."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,16 +23,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from temlib.errors import RunError
+from temlib.errors import OutputError, RunError
 from temlib.files.json_files import parse_json, read_bytes
-from temlib.writing import is_temporary, write_text, writing_to
+from temlib.writing import is_temporary, remove_leftovers, write_text, writing_to
 
-__all__ = ["MARK", "Record", "Watched", "alone", "is_marked", "record_in"]
+__all__ = ["MARK", "Record", "Watched", "alone", "is_marked", "record_in", "remove_unfinished", "unfinished"]
 
 MARK = "temlib"
 """The key under which a JSON file says that it is temlib's, and what it is a record of."""
 
 _LARGEST_RECORD = 2**28  # bytes: a million micrographs
+_PATIENCE = 5  # s, with another widget that is just writing
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -98,6 +100,24 @@ class Watched:
         """Say whether somebody else has written, or removed, the file."""
         return _digest(_bytes_of(self.path)) != self._seen
 
+    @contextmanager
+    def held(self, name: str, widget: str, overwrite: bool, instead: str = "") -> Iterator[None]:
+        """Let a widget write what has a name in the file's folder, and no other process.
+
+        Raises
+        ------
+        OutputError
+            When the file has changed since it was read, and ``overwrite`` is false; ``instead`` says of what would
+            replace it.
+        """
+        with alone(self.path.parent, name, _PATIENCE):
+            if self.changed() and not overwrite:
+                raise OutputError(
+                    f"{self.path}: has changed since it was read, as by another {widget}; nothing was written: "
+                    f"{widget}.reload() takes up what is there, {widget}.save(overwrite=True) replaces it{instead}"
+                )
+            yield
+
     def write(self, text: str) -> None:
         """Write the file."""
         write_text(self.path, text)
@@ -127,6 +147,11 @@ class Record:
         self.content = None if path.is_symlink() else _marked(_bytes_of(path), kind)
         self.foreign = self.content is None and os.path.lexists(path)
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What it says beside the mark; nothing where there is no file, or one that is not temlib's."""
+        return {key: value for key, value in (self.content or {}).items() if key != MARK}
+
     def write(self, content: dict[str, Any]) -> None:
         """Write what it says from now on, under temlib's mark."""
         self.content, self.foreign = {MARK: self.kind} | content, False
@@ -148,6 +173,24 @@ def record_in(folder: Path, name: str, kind: str) -> Record:
             f"{folder}: is in the way of the result and not written by this temlib; move it, or give --out another name"
         )
     return record
+
+
+def unfinished(out: Path) -> Path:
+    """Give the hidden folder beside a result in which it lies until all is done."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what temlib made in a folder, its record named last, and the folder when nothing else is in it."""
+    for path in (folder / name for name in names):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if folder.exists():
+        remove_leftovers(folder)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def is_marked(path: Path) -> bool:

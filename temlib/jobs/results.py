@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from temlib.errors import RunError
-from temlib.jobs.records import MARK, Record, is_marked
+from temlib.jobs.records import Record, is_marked
 from temlib.writing import remove_leftovers, writing_to
 
 __all__ = ["OF_ALL", "OF_EACH", "PAINTED", "BatchFolder", "results_in"]
@@ -52,10 +52,10 @@ class BatchFolder:
     def __init__(self, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> None:
         self.folder, self._settings, self._overwrite = folder, settings, overwrite
         self._record = Record(folder / _RECORD, _BATCH)
-        self._own = set(_files(self._record.content))
+        self._own = _files(self._record)
         if self._record.foreign and not overwrite:
             raise RunError(f"{self._record.path}: was not written by this temlib; {_WAYS_OUT}")
-        kept = {key: value for key, value in (self._record.content or {}).items() if key not in (MARK, _FILES)}
+        kept = {key: value for key, value in self._record.kept.items() if key != _FILES}
         if kept and kept != settings and not overwrite:
             raise RunError(f"{folder}: holds results of another network or other settings; {_WAYS_OUT}")
         remove_leftovers(folder)
@@ -101,7 +101,7 @@ class BatchFolder:
 
     def _keep(self) -> None:
         content = self._settings | {_FILES: sorted(self._own)}
-        if self._record.content != {MARK: _BATCH} | content:
+        if self._record.kept != content:
             self._record.write(content)
 
 
@@ -109,7 +109,7 @@ def results_in(folder: Path) -> set[str]:
     """Name what lies in a folder and is temlib's own: of batches, movies and the label painter."""
     there = set(os.listdir(folder))
     record = Record(folder / _RECORD, _BATCH)
-    own = {*_files(record.content), *((_RECORD,) if record.content else ())}
+    own = _files(record) | ({_RECORD} if record.content else set())
     for name in there:
         if name.endswith(PAINTED[0]):
             own.update(name.removesuffix(PAINTED[0]) + ending for ending in PAINTED)
@@ -118,6 +118,6 @@ def results_in(folder: Path) -> set[str]:
     return own & there
 
 
-def _files(content: dict[str, Any] | None) -> list[str]:
-    files = (content or {}).get(_FILES, [])
-    return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+def _files(record: Record) -> set[str]:
+    files = record.kept.get(_FILES)
+    return {file for file in files if isinstance(file, str)} if isinstance(files, list) else set()

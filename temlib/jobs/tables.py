@@ -94,12 +94,9 @@ def write_distribution(rows: pd.DataFrame, tables: Sequence[pd.DataFrame], path:
     """
     some = (rows["particles"] > 0).tolist()
     unknown = int(rows["pixel_size_nm"][some].isna().sum())
-    if unknown:
-        named = zip(rows["micrograph"], tables, strict=True)
-        parts = [_statistics(table, name) for name, table in named if whole_particles(table) >= FEWEST]
-    else:
-        particles = pd.concat([table for table in tables if len(table)] or tables)  # an empty one has other columns
-        parts = [_statistics(particles)] if whole_particles(particles) >= FEWEST else []
+    full = [table for table in tables if len(table)] or tables  # an empty one has other columns
+    named = zip(rows["micrograph"], tables, strict=True) if unknown else [(None, pd.concat(full))]
+    parts = [_statistics(table, name) for name, table in named if whole_particles(table) >= FEWEST]
     if not parts:
         with writing_to(path):
             path.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from importlib.metadata import version
 from io import StringIO
 from itertools import repeat
@@ -24,12 +23,11 @@ import numpy as np
 
 from temlib.errors import MicrographError, RunError, one_line
 from temlib.files.json_files import read_json
-from temlib.files.micrographs import pixel_size_of
 from temlib.files.stacks import whole_frames
 from temlib.jobs.challenge import check_folder, export_tracks
 from temlib.jobs.movies import Movie
-from temlib.jobs.records import MARK, alone, record_in
-from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, open_stack, seconds_of
+from temlib.jobs.records import alone, record_in, remove_unfinished, unfinished
+from temlib.particles.tracking import EVENTS, Rows, Tracker, Tracking, joined, open_numbered, open_stack
 from temlib.progress import progress_bar
 from temlib.writing import remove_leftovers, write_text, writing_to
 
@@ -116,10 +114,7 @@ def track_movie(
             f"{frames}: has frames of shape {movie.shape}, {particles} of {numbered.shape}; name those of one movie"
         )
     files = [numbered.open(), *([] if movie is None else [movie.open()])]
-    size = next(filter(None, map(pixel_size_of, files)), None)
-    step, begin = seconds_of(*files)
-    pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
-    how = Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap)
+    how = Tracking.of(files, None, seconds, reach_px, gap)
     job = _Job(out.absolute(), numbered, movie, how)
     with alone(out.parent, out.name):
         return job.run(overwrite, progress, challenge)
@@ -134,10 +129,10 @@ class _Job:
     movie: Movie | None
     how: Tracking
 
-    @cached_property
+    @property
     def folder(self) -> Path:
         """Where the table lies until it is done."""
-        return self.out.with_name(f".{self.out.name}.partial")
+        return unfinished(self.out)
 
     def run(self, overwrite: bool, progress: bool, challenge: str | os.PathLike | None = None) -> dict[str, int]:
         """Track what is left, export it where that is asked for, and give the table its name."""
@@ -181,13 +176,12 @@ class _Job:
         folder, record = self.folder, record_in(self.folder, _RECORD, _KIND)
         told = {"particles": asdict(self.numbered), "movie": self.movie and asdict(self.movie), "how": asdict(self.how)}
         told = json.loads(json.dumps(told | {"version": version("temlib")}))
-        kept = {key: value for key, value in (record.content or {}).items() if key != MARK}
-        if kept and kept != told and not overwrite:
+        if record.kept and record.kept != told and not overwrite:
             raise RunError(
                 f"{folder}: holds what is left of a run with another movie or settings; delete it, or {_OVERWRITE}"
             )
         with writing_to(self.out):
-            if kept != told:
+            if record.kept != told:
                 self._remove()
                 record.write(told)
             remove_leftovers(folder)
@@ -233,13 +227,7 @@ class _Job:
         write_text(self.folder / _STATE, json.dumps(state))
 
     def _remove(self) -> None:
-        """Remove what temlib made in the folder, its mark last, and the folder when nothing else is in it."""
-        for name in (_STATE, _ROWS, _RECORD):
-            (self.folder / name).unlink(missing_ok=True)
-        if self.folder.exists():
-            remove_leftovers(self.folder)
-            if not any(self.folder.iterdir()):
-                self.folder.rmdir()
+        remove_unfinished(self.folder, _STATE, _ROWS, _RECORD)
 
 
 def _append(file: Any, rows: list[Rows], counts: Counter[str]) -> None:

@@ -16,17 +16,22 @@ from skimage.draw import line
 from skimage.measure import label
 
 from temlib.files.json_files import in_range
+from temlib.particles.boxes import Box
 
-__all__ = ["EDITS", "Edit", "Region", "check_points", "edits_from", "pieces_of", "to_plain"]
+__all__ = [
+    *("EDITS", "MOST_POINTS", "Edit", "Region"),
+    *("check_points", "edits_from", "pairs_in", "pieces_of", "to_plain"),
+]
 
 EDITS = ("take out", "take back", "remove", "split", "merge", "add", "filter")
 """What can be done: count no more and again, be no particle, come apart along a line, be one, be new; set bounds."""
 
-_SLIVER = 0.02  # of a particle's area: a smaller piece stays with the piece next to it
-_MOST_POINTS, _FARTHEST, _LONGEST = 100_000, 1e6, 1e7  # px
-_MOST_PIXELS = 2**31  # of all regions of a file together
+MOST_POINTS = 100_000
+"""Of a line, at the most."""
 
-Box = tuple[slice, slice]
+_SLIVER = 0.02  # of a particle's area: a smaller piece stays with the piece next to it
+_FARTHEST, _LONGEST = 1e6, 1e7  # px: no image reaches there
+_MOST_PIXELS = 2**31  # of all regions of a file together
 
 
 @dataclass(frozen=True)
@@ -124,15 +129,23 @@ def check_points(points: Any, fewest: int) -> tuple[tuple[float, float], ...]:
     ValueError
         When they are too few, too many, or no pairs of numbers.
     """
+    pairs = pairs_in(points, fewest)
+    if pairs is None:
+        raise ValueError(f"{fewest} to {MOST_POINTS} points (x, y) are needed; got {str(points)[:60]}")
+    if np.hypot(*np.diff(pairs, axis=0).T).sum() > _LONGEST:
+        raise ValueError(f"a line longer than {_LONGEST:.0e} pixels")
+    return pairs
+
+
+def pairs_in(points: Any, fewest: int) -> tuple[tuple[float, float], ...] | None:
+    """Give points that came from outside; None where they are too few, too many, or no pairs of numbers."""
     try:
         array = np.asarray(points, dtype=float)
     except (TypeError, ValueError, OverflowError):
-        array = np.empty(0)
-    pairs = array.ndim == 2 and array.shape[1] == 2 and fewest <= len(array) <= _MOST_POINTS
+        return None
+    pairs = array.ndim == 2 and array.shape[1] == 2 and fewest <= len(array) <= MOST_POINTS
     if not pairs or not (np.abs(array) <= _FARTHEST).all():
-        raise ValueError(f"{fewest} to {_MOST_POINTS} points (x, y) are needed; got {str(points)[:60]}")
-    if np.hypot(*np.diff(array, axis=0).T).sum() > _LONGEST:
-        raise ValueError(f"a line longer than {_LONGEST:.0e} pixels")
+        return None
     return tuple((float(x), float(y)) for x, y in array)
 
 
@@ -207,10 +220,7 @@ def edits_from(plain: Mapping[str, Any], names: Iterable[str], shape: tuple[int,
         When anything is missing or is no edit.
     """
     regions = [Region.checked(each, shape) for each in plain["regions"]]
-    if (
-        sum((bottom - top) * (right - left) for top, left, bottom, right in (each.box for each in regions))
-        > _MOST_PIXELS
-    ):
+    if sum(sum(each.counts) for each in regions) > _MOST_PIXELS:  # they cover the boxes
         raise ValueError(f"regions of more than {_MOST_PIXELS:.0e} pixels")
     return {name: [_edit_from(each, regions) for each in plain[name]] for name in names}
 

@@ -8,15 +8,13 @@ as the inverse of its places in all frames, these weighted as is most likely (Va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FRAME_COLUMNS", "PIXEL_COLUMNS", "Frames", "frame_weights"]
+__all__ = ["FRAME_COLUMNS", "PIXEL_COLUMNS", "Frames", "frame_weights", "require"]
 
 FRAME_COLUMNS = ("frame_height_px", "frame_width_px")
 """Columns of a table of particles: the shape of their micrograph."""
@@ -61,16 +59,16 @@ def frame_weights(
     ones = np.ones(np.count_nonzero(whole))
     if frame_px is None or (isinstance(frame_px, str) and not {*FRAME_COLUMNS, *_LOW, *_HIGH} <= set(table)):
         return ones, ()
-    missing = [name for name in (*_LOW, *_HIGH) if name not in table]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; pass what measure_particles gives")
-    frames, pixels = _frames(table, frame_px), _pixels(table)
+    require(table, (*_LOW, *_HIGH))
+    frames = _frames(table, frame_px)
+    pixels = table[[*PIXEL_COLUMNS]].to_numpy(float) if {*PIXEL_COLUMNS} <= set(table) else np.ones_like(frames)
     high = table[[*_HIGH]].to_numpy(float)
     sizes = high - table[[*_LOW]].to_numpy(float)
     names = table["micrograph"].to_numpy() if "micrograph" in table else np.zeros(len(table), int)
     reach = high if not isinstance(frame_px, str) else _reach(high, high - sizes, whole, names)
     if not (reach <= frames).all() or not (frames - 1 - sizes > 0)[whole].all():
-        raise ValueError(f"particles do not fit in frame_px={_short(frames)}; pass height and width of the micrographs")
+        some = ", ".join(f"({height:.0f}, {width:.0f})" for height, width in np.unique(frames, axis=0)[:3].tolist())
+        raise ValueError(f"particles do not fit in frame_px={some}; pass height and width of the micrographs")
     kinds, kind = np.unique(np.hstack([frames, pixels]), axis=0, return_inverse=True)
     kind = kind.ravel()
     free = (kinds[:, :2] - 1) * kinds[:, 2:] - (sizes * pixels)[whole][:, None]
@@ -78,6 +76,13 @@ def frame_weights(
     micrographs = np.bincount([number for number, _ in {*zip(kind.tolist(), names.tolist(), strict=True)}])
     weights = _weights(places, np.bincount(kind[whole], minlength=len(kinds)), micrographs)
     return weights, tuple(dict.fromkeys((int(height), int(width)) for height, width, *_ in kinds.tolist()))
+
+
+def require(table: pd.DataFrame, columns: Iterable[str], source: str = "measure_particles") -> None:
+    """Refuse a table that lacks a column of what a function gives."""
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}; pass what {source} gives")
 
 
 def _reach(high: np.ndarray, low: np.ndarray, whole: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -125,15 +130,3 @@ def _frames(table: pd.DataFrame, frame_px: Any) -> np.ndarray:
             f"the table holds no frame of {(~np.isfinite(frames)).any(axis=1).sum()} particles; pass frame_px="
         )
     return frames
-
-
-def _pixels(table: pd.DataFrame) -> np.ndarray:
-    """Give the pixel of each row [nm], or 1 where it is unknown."""
-    if not set(PIXEL_COLUMNS) <= set(table):
-        return np.ones((len(table), 2))
-    return table[[*PIXEL_COLUMNS]].to_numpy(float)
-
-
-def _short(frames: np.ndarray) -> str:
-    words = [f"({height:.0f}, {width:.0f})" for height, width in np.unique(frames, axis=0)[:3].tolist()]
-    return ", ".join(words)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from scipy import ndimage, stats
 
 from temlib.drawing import FONT_PT, SMALL_PT
 from temlib.palette import COLOURS, SERIES
+from temlib.particles.frame_correction import require
 from temlib.particles.power_laws import PowerLaw, fit_power_law
 from temlib.particles.size_distribution import Estimate
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 __all__ = ["GrowthCurves", "growth_curves", "mean_squared_displacement"]
 
@@ -127,12 +125,8 @@ def growth_curves(
     ValueError
         When the table lacks a column, or a number is out of range.
     """
-    import pandas as pd
-
     unit = "nm" if "equivalent_diameter_nm" in tracks else "px"
-    missing = [name for name in (*_NEEDED, f"equivalent_diameter_{unit}", f"y_{unit}") if name not in tracks]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; pass what track_particles gives")
+    require(tracks, (*_NEEDED, f"equivalent_diameter_{unit}", f"y_{unit}"), "track_particles")
     if fewest < 4 or not 0 < confidence < 1:
         raise ValueError(f"fewest={fewest} and confidence={confidence}: pass 4 or more, and one in (0, 1)")
     last = int(tracks["frame"].max()) if len(tracks) else 0
@@ -175,15 +169,12 @@ def _pieces(table: pd.DataFrame) -> list[pd.DataFrame]:
         number = np.searchsorted(np.sort(cuts.get(track, [])), rows["frame"])
         cut = rows["touches_edge"].astype(bool).to_numpy()
         number = number + np.cumsum(np.diff(cut, prepend=cut[0]))
-        kept, parts = rows[~cut], []
-        for _, some in kept.groupby(number[~cut]):
-            parts += _split(some, _breaks(some["diameter"].to_numpy()))
+        parts = []
+        for _, some in rows[~cut].groupby(number[~cut]):
+            ends = [0, *_breaks(some["diameter"].to_numpy()), len(some)]
+            parts += [some.iloc[first:last] for first, last in pairwise(ends)]
         pieces += [part.assign(piece=count) for count, part in enumerate(parts, start=1)]
     return pieces
-
-
-def _split(rows: pd.DataFrame, at: list[int]) -> list[pd.DataFrame]:
-    return [rows.iloc[first:last] for first, last in pairwise([0, *at, len(rows)])]
 
 
 def _breaks(diameter: np.ndarray) -> list[int]:
@@ -230,8 +221,6 @@ def _duration(table: pd.DataFrame, frames: int | None, timed: bool) -> float:
 
 def _rates(table: pd.DataFrame, long: float, confidence: float) -> pd.DataFrame:
     """Count events in so long a time."""
-    import pandas as pd
-
     rows = []
     for event in ("appears", "splits from", "leaves", "merges into", "dissolves"):
         n = int(table["event"].str.contains(event).sum())
@@ -250,8 +239,6 @@ def mean_squared_displacement(pieces: list[pd.DataFrame]) -> pd.DataFrame:
     pieces : list of DataFrame
         Of tracks, with ``frame``, ``time``, and ``y`` and ``x`` without drift.
     """
-    import pandas as pd
-
     rows = []
     longest = max((int(np.ptp(piece["frame"])) for piece in pieces), default=0)
     step = next((float(np.diff(p["time"])[0] / np.diff(p["frame"])[0]) for p in pieces if len(p) > 1), 1.0)

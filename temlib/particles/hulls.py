@@ -104,10 +104,8 @@ class Hulls:
             near = angles[:, None] + step * _FINER
             finer = self.widths(near)
             least = np.minimum(least, finer.min(axis=1))
-            step, angles = (
-                step * (_FINER[1] - _FINER[0]),
-                np.take_along_axis(near, finer.argmin(axis=1)[:, None], 1)[:, 0],
-            )
+            step = step * (_FINER[1] - _FINER[0])
+            angles = np.take_along_axis(near, finer.argmin(axis=1)[:, None], 1)[:, 0]
         return least, widths.max(axis=1), widths.std(axis=1)
 
 

@@ -321,7 +321,7 @@ def came_from(
         *splits from* and the number of a track, or *appears* and 0.
     """
     pixels = particles.pixels[row]
-    best: tuple[float, int] | None = None
+    parents = []
     for number, track in tracks.items():
         if np.hypot(*(track.expected(frame) + moved - particles.at[row])) > track.diameter + particles.diameter[row]:
             continue
@@ -330,8 +330,8 @@ def came_from(
         lost = track.diameter**3 - after[number] ** 3
         parted = not track.touches_edge and lost >= _GAIN * particles.diameter[row] ** 3
         if gap <= _CONTACT + 2 * track.stray() and (share >= _OVERLAP or parted):
-            best = max(best or (share, number), (share, number))
-    return ("appears", 0) if best is None else ("splits from", best[1])
+            parents.append((share, number))
+    return ("splits from", max(parents)[1]) if parents else ("appears", 0)
 
 
 def _touching(pixels: np.ndarray, particles: Particles, rows: list[int], near: float) -> list[tuple[float, int]]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects
 from skimage.segmentation import relabel_sequential, watershed
 
 from temlib.files.micrographs import as_array, pixel_size_of
-from temlib.particles.frame_correction import FRAME_COLUMNS, PIXEL_COLUMNS
+from temlib.particles.frame_correction import FRAME_COLUMNS, PIXEL_COLUMNS, require
 from temlib.particles.hulls import Hulls
 from temlib.particles.outline import measure_outlines
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import ArrayLike
 
 __all__ = ["SHAPE_GROUPS", "cluster_shapes", "measure_particles", "measured_columns", "shape_groups"]
 
@@ -114,8 +112,6 @@ def measure_particles(
     ValueError
         When ``labels`` are no whole numbers of 0 and above, or shapes, ranges or numbers do not fit.
     """
-    import pandas as pd
-
     array = _labels(labels)
     size = _pixel_size(pixel_size_nm, labels, image)
     compact, _, originals = relabel_sequential(array)
@@ -217,9 +213,7 @@ def shape_groups(table: pd.DataFrame) -> pd.Series:
     ValueError
         When the table lacks a descriptor.
     """
-    import pandas as pd
-
-    _require(table, ("solidity", "ellipse_ratio", "circularity", "convexity"))
+    require(table, ("solidity", "ellipse_ratio", "circularity", "convexity"))
     rules = [
         table["solidity"] < _SOLID,
         table["ellipse_ratio"] < _LONG,
@@ -254,11 +248,10 @@ def cluster_shapes(table: pd.DataFrame, n_groups: int = 4, seed: int = 0) -> pd.
     ValueError
         When the table lacks a descriptor or has too few particles.
     """
-    import pandas as pd
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
 
-    _require(table, _CLUSTERED)
+    require(table, _CLUSTERED)
     if not 1 <= n_groups <= len(table):
         raise ValueError(f"{len(table)} particles cannot form n_groups={n_groups}; pass 1 to {len(table)}")
     descriptors = StandardScaler().fit_transform(table[list(_CLUSTERED)])
@@ -280,15 +273,14 @@ def _shapes(labels: np.ndarray, spacing: np.ndarray, probability: np.ndarray | N
     middle, half = (yy + xx) / 2, np.hypot((xx - yy) / 2, xy)
     ends = np.stack([np.tile(y, 2), np.concatenate([start, stop - 1])], axis=1)
     outlines = measure_outlines(labels, boxes, number, spacing, probability)
+    hull_perimeters = outlines.pop("hull_perimeter")
     return {
         "particle": np.arange(1, len(boxes) + 1),
         "area": number * spacing.prod(),
-        "feret_min": outlines.feret_min,
-        "feret_max": outlines.feret_max,
+        **outlines,
         "ellipse_major": 4 * np.sqrt(middle + half),
         "ellipse_minor": 4 * np.sqrt(np.maximum(middle - half, 0)),
-        "perimeter": outlines.perimeters,
-        "convexity": outlines.hull_perimeters / outlines.perimeters,
+        "convexity": hull_perimeters / outlines["perimeter"],
         "solidity": number / Hulls.of(ends, np.tile(owner, 2)).lattice_points(),
         "orientation_deg": np.degrees(np.arctan2(-2 * xy, xx - yy)) / 2 % 180 % 180,  # of -1e-17 the first gives 180
         "centroid_y_px": centre[0] + corners[:, 0],
@@ -368,12 +360,6 @@ def _areas_at(labels: np.ndarray, probability: np.ndarray, thresholds: tuple[flo
     near = away <= reach[labels[tuple(nearest)]]
     grown = watershed(-probability.astype(float), labels, mask=(labels > 0) | (near & (probability > min(thresholds))))
     return np.stack([np.bincount(grown[probability > threshold], minlength=n)[1:] for threshold in thresholds])
-
-
-def _require(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; pass what measure_particles gives")
 
 
 def _labels(labels: Any) -> np.ndarray:

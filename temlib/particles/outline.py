@@ -10,14 +10,13 @@ that touch are parted halfway, smoothly. Many are measured at once, side by side
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from temlib.particles.hulls import Hulls
 
-__all__ = ["Outlines", "measure_outlines"]
+__all__ = ["measure_outlines"]
 
 _MARGIN = 4  # pixels around a particle, as far as the Gaussian reaches
 _AT_ONCE = 2**20  # pixels of a strip
@@ -33,33 +32,13 @@ _LEAVES = np.array([0, 0, 1, 1, 2, 0, 2, 2, 3, 0, 1, 1, 3, 0, 3, 0])
 _TWICE = {5: (1, 2), 10: (2, 3)}  # two corners across: a second way in and out
 
 
-@dataclass(frozen=True)
-class Outlines:
-    """What was measured on outlines; arrays with a value for each particle, in the unit of the spacing.
-
-    Attributes
-    ----------
-    perimeters : float array
-        Of all outlines of a particle, those of holes too.
-    hull_perimeters : float array
-        Of their convex hull.
-    feret_min, feret_max : float array
-        Least and greatest distance of two parallel tangents.
-    """
-
-    perimeters: np.ndarray
-    hull_perimeters: np.ndarray
-    feret_min: np.ndarray
-    feret_max: np.ndarray
-
-
 def measure_outlines(
     labels: np.ndarray,
     boxes: list[tuple[slice, slice]],
     areas: np.ndarray,
     spacing: np.ndarray,
     probability: np.ndarray | None = None,
-) -> Outlines:
+) -> dict[str, np.ndarray]:
     """Measure the outlines of particles.
 
     Widths are drawn to their mean by the share of their scatter that the pixels of a disc would make: what a disc's
@@ -77,13 +56,19 @@ def measure_outlines(
         Height and width of a pixel.
     probability : float array of shape (height, width), optional
         Of *particle*.
+
+    Returns
+    -------
+    dict of str to float array of shape (n,), in the unit of the spacing
+        ``perimeter`` of all outlines of a particle, those of holes too; ``hull_perimeter``, of their convex hull;
+        ``feret_min`` and ``feret_max``, least and greatest distance of two parallel tangents.
     """
     measured = np.zeros((4, len(boxes)))
     padded = np.pad(labels, _MARGIN)
     chances = None if probability is None else np.pad(probability.astype(np.float32), _MARGIN)
     for some in _strips(boxes):
         measured[:, some] = _measure_strip(padded, [boxes[i] for i in some], some + 1, areas[some], spacing, chances)
-    return Outlines(*measured)
+    return dict(zip(("perimeter", "hull_perimeter", "feret_min", "feret_max"), measured, strict=True))
 
 
 def _strips(boxes: list[tuple[slice, slice]]) -> Iterator[np.ndarray]:
@@ -163,12 +148,7 @@ def _contours(above: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.nda
     corners = above[y, x], above[y, x + 1], above[y + 1, x + 1], above[y + 1, x]
     top, right, bottom, left = (
         np.divide(a, a - b, out=np.zeros(len(a)), where=(a > 0) != (b > 0))
-        for a, b in (
-            (corners[0], corners[1]),
-            (corners[1], corners[2]),
-            (corners[3], corners[2]),
-            (corners[0], corners[3]),
-        )
+        for a, b in ((corners[one], corners[other]) for one, other in ((0, 1), (1, 2), (3, 2), (0, 3)))
     )
     crossings = np.array([[y, x + top], [y + right, x + 1], [y + 1, x + bottom], [y + left, x]])
     each = np.arange(len(y))

@@ -11,11 +11,10 @@ from scipy import ndimage
 from skimage.measure import label
 
 from temlib.files.scale_bars.marks import without_marks
+from temlib.particles.boxes import Box, around
 from temlib.particles.proposals import Proposals
 
 __all__ = ["Found", "Room", "place"]
-
-Box = tuple[slice, slice]
 
 _TAKEN = 0.3  # share of a proposal that may lie on particles placed before it
 _HOPELESS = 0.05  # confidence below which a proposal is not worth a word
@@ -144,12 +143,11 @@ class _Drawn:
         seen = [hill for hill in members.tolist() if hill <= len(self._boxes) and self._boxes[hill - 1] is not None]
         if not seen:
             return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), bool)
-        boxes = [self._boxes[hill - 1] for hill in seen]
-        rows, columns = (slice(min(box[i].start for box in boxes), max(box[i].stop for box in boxes)) for i in (0, 1))
+        box = around(self._boxes[hill - 1] for hill in seen)
         self._chosen[seen] = True
-        inside = self._chosen[self.hills[rows, columns]]
+        inside = self._chosen[self.hills[box]]
         self._chosen[seen] = False
-        return (rows, columns), inside
+        return box, inside
 
 
 def place(
@@ -184,23 +182,14 @@ def place(
         else:
             left_px.append(np.sqrt(4 * np.count_nonzero(free) / np.pi))
             left.append(confidence[index])
-    order = _from_top(labels, len(sure))
+    order = np.argsort(np.unique(labels[labels > 0], return_index=True)[1])  # from top to bottom
     return Found(
-        np.r_[0, order + 1].astype(np.int32)[labels],
-        np.array(sure, float)[np.argsort(order)],
+        np.r_[0, np.argsort(order) + 1].astype(np.int32)[labels],
+        np.array(sure, float)[order],
         np.array(left_px, float),
         np.array(left, float),
         least,
     )
-
-
-def _from_top(labels: np.ndarray, number: int) -> np.ndarray:
-    """Give the place of each particle in the order of their first rows, and columns there."""
-    first = np.full(number + 1, labels.size)
-    flat = labels.ravel()
-    where = np.flatnonzero(flat)
-    np.minimum.at(first, flat[where], where)
-    return np.argsort(np.argsort(first[1:], kind="stable"), kind="stable")
 
 
 def _largest_piece(mask: np.ndarray) -> np.ndarray:

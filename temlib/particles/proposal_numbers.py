@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import ndimage
 
+from temlib.particles.level import Level
 from temlib.particles.separation import Hills
-
-if TYPE_CHECKING:
-    from temlib.particles.level import Level
 
 __all__ = ["AROUND", "NUMBERS", "Sums", "numbers_of"]
 
@@ -52,27 +48,24 @@ class Sums:
         self.inside = _Pixels(hills.number, self.number)
         near = ndimage.grey_dilation(hills.number, (_RING, _RING))
         near[hills.number > 0] = 0
-        self.ring = _Pixels(near, self.number)
-        self.of_hills = {"area": np.bincount(self.inside.which, minlength=self.number).astype(float)}
-        p, grey = self.inside.take(level.maps[..., 0]), self.inside.take(level.grey)
-        values = {"p": p, "pp": p**2, "d": self.inside.take(level.maps[..., 1]), "grey": grey}
+        ring = _Pixels(near, self.number)
+        p, d, grey = (self.inside.take(each) for each in (level.maps[..., 0], level.maps[..., 1], level.grey))
+        y, x = (axis.astype(float) for axis in np.unravel_index(self.inside.where, hills.number.shape))
+        values = {"area": np.ones(len(p)), "p": p, "pp": p**2, "d": d, "grey": grey}
+        values |= {"y": y, "x": x, "yy": y * y, "xx": x * x, "xy": x * y}
         for name, maps in around.items():
             if maps is not None:
                 values |= {f"{what}_{name}": self.inside.take(maps[..., i]) for i, what in enumerate("pd")}
-        self.of_hills |= {name: self.inside.sum(each) for name, each in values.items()}
-        self.of_hills["p_top"] = self.inside.largest(p)
-        self.of_rings = {"area": np.bincount(self.ring.which, minlength=self.number).astype(float)}
-        p, grey = self.ring.take(level.maps[..., 0]), self.ring.take(level.grey)
-        self.of_rings |= {name: self.ring.sum(each) for name, each in {"p": p, "grey": grey, "grey2": grey**2}.items()}
-        y, x = (axis.astype(float) for axis in np.unravel_index(self.inside.where, hills.number.shape))
-        moments = {"y": y, "x": x, "yy": y * y, "xx": x * x, "xy": x * y}
-        self.of_hills |= {name: np.bincount(self.inside.which, each, self.number) for name, each in moments.items()}
+        self.of_hills = {name: self.inside.sum(each) for name, each in values.items()}
+        self.of_hills["p_top"] = _largest(self.inside.which, p, self.number)
+        p, grey = ring.take(level.maps[..., 0]), ring.take(level.grey)
+        values = {"area": np.ones(len(p)), "p": p, "grey": grey, "grey2": grey**2}
+        self.of_rings = {name: ring.sum(each) for name, each in values.items()}
         steps = np.abs(np.diff(level.grey, axis=1))
         self.noise = 1.4826 * np.median(steps) / np.sqrt(2) if steps.size else 0.0
-        self.frame = np.zeros(self.number)
         self.sides = _sides(hills.number)
-        for turned in (hills.number, hills.number.T):
-            self.frame += np.bincount(turned[[0, -1]].ravel(), minlength=self.number)
+        edges = np.concatenate([turned[[0, -1]].ravel() for turned in (hills.number, hills.number.T)])
+        self.frame = np.bincount(edges, minlength=self.number)
 
 
 class _Pixels:
@@ -87,9 +80,6 @@ class _Pixels:
 
     def sum(self, taken: np.ndarray) -> np.ndarray:
         return np.bincount(self.which, taken, self.number)
-
-    def largest(self, taken: np.ndarray) -> np.ndarray:
-        return _largest(self.which, taken, self.number)
 
 
 class _Table:

@@ -111,18 +111,13 @@ def propose(
             joined = of_level.joined(depth)
             table = numbers_of(sums, joined, shape, depth)
             areas = np.bincount(joined, sums.of_hills["area"], len(table))
-            groups = _groups(joined)
+            groups = np.split(np.argsort(joined, kind="stable"), np.cumsum(np.bincount(joined))[:-1])  # of hills
             new = [i for i in range(1, len(table)) if areas[i] >= _SMALLEST and groups[i].tobytes() not in known]
             known.update(groups[i].tobytes() for i in new)
             where += [index] * len(new)
             members += [groups[i] for i in new]
             numbers.append(table[new])
     return Proposals(levels, shape, found, np.array(where, int), members, np.concatenate(numbers))
-
-
-def _groups(joined: np.ndarray) -> list[np.ndarray]:
-    """Give the hills of each particle."""
-    return np.split(np.argsort(joined, kind="stable"), np.cumsum(np.bincount(joined))[:-1])
 
 
 def _around(levels: Sequence[Level], index: int, average: Level) -> dict[str, np.ndarray | None]:

@@ -10,13 +10,17 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
+from numpy.typing import ArrayLike
 
 from temlib import __version__
 from temlib.drawing import save_figure, show_micrograph
@@ -29,12 +33,6 @@ from temlib.particles.intervals import QUANTILES
 from temlib.particles.size_distribution import Frames, SizeDistribution, size_distribution
 from temlib.writing import write_text
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike
-
 __all__ = ["contact_sheet", "report_figure", "report_record", "save_report"]
 
 _FONT, _DPI = 8, 110
@@ -42,7 +40,7 @@ _PAGE, _COLUMNS, _ROWS_OF_PAGE = (11.0, 7.0), (6.2, 4.8), (2.5, 2.4, 1.9)  # [in
 _COUNTED, _LEFT_OUT = COLOURS["found"], COLOURS["left out"]
 _TABLE_BOX, _TABLE_COLUMNS = Bbox.from_bounds(0, 0.14, 1, 0.86), (0.5, 0.2, 0.3)
 _MOST_BINS = 200
-_ROWS = {"median": "median", "mean": "mean", "standard_deviation": "standard deviation", "d10": "d10", "d90": "d90"}
+_ROWS = ("median", "mean", "standard_deviation", "d10", "d90")
 
 
 def report_figure(
@@ -300,14 +298,6 @@ def _counted(table: pd.DataFrame, distribution: SizeDistribution | None) -> pd.D
     return counted
 
 
-def _size_of(table: pd.DataFrame, distribution: SizeDistribution | None) -> tuple[str, str, str]:
-    """Give the column of sizes, what it is in words, and its unit."""
-    column = next(name for name in table if name.startswith("equivalent_diameter_"))
-    column = column if distribution is None else distribution.column
-    words, unit = column.rsplit("_", 1)
-    return column, words.replace("_", " "), unit
-
-
 def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> None:
     among = np.isin(labels, counted["particle"])
     for kind, part, colour, dashes in (
@@ -326,9 +316,12 @@ def _draw_outlines(axes: Axes, labels: np.ndarray, counted: pd.DataFrame) -> Non
 
 def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistribution | None, left_out: np.ndarray) -> None:
     """Draw the histogram by number, the log-normal fit on its scale, and the median with its interval."""
-    column, words, unit = _size_of(counted, distribution)
-    sizes = counted[column].to_numpy(float) if distribution is None else distribution.sizes
-    numbers = np.ones(len(sizes)) if distribution is None else distribution.counts
+    if distribution is None:
+        column = next(name for name in counted if name.startswith("equivalent_diameter_"))
+        sizes, numbers = counted[column].to_numpy(float), np.ones(len(counted))
+    else:
+        column, sizes, numbers = distribution.column, distribution.sizes, distribution.counts
+    words, unit = column.rsplit("_", 1)
     edges = np.histogram_bin_edges(np.concatenate([sizes, left_out]), _bins(sizes))
     counts, _ = np.histogram(sizes, edges, weights=numbers)
     style: dict[str, Any] = {"fill": True, "edgecolor": "white", "linewidth": 0.5}
@@ -348,7 +341,7 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
         _draw_median(axes, distribution, 1.06 * counts.max())
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=_FONT)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    _dress(axes, f"{words} [{unit}]", "number of particles")
+    _dress(axes, f"{words.replace('_', ' ')} [{unit}]", "number of particles")
 
 
 def _bins(sizes: np.ndarray) -> int:
@@ -390,11 +383,10 @@ def _draw_statistics(axes: Axes, n: int, distribution: SizeDistribution | None, 
     head = [f"{words.replace('_', ' ')}, by {distribution.weights}", f"value [{unit}]"]
     head.append(f"{100 * distribution.confidence:g} % interval [{unit}]")
     rows = [["N", str(distribution.n), ""]]
-    for name, title in _ROWS.items():
+    for name in _ROWS:
         estimate = distribution.statistics[name]
-        known = np.isfinite(estimate.low)
-        interval = f"{_number(estimate.low)} to {_number(estimate.high)}" if known else ""
-        rows.append([title, _number(estimate.value), interval])
+        interval = f"{_number(estimate.low)} to {_number(estimate.high)}" if np.isfinite(estimate.low) else ""
+        rows.append([name.replace("_", " "), _number(estimate.value), interval])
     said = distribution.edge_rule + (f"\nReviewed: {reviewed}." if reviewed else "")
     place = {"ha": "center", "va": "top" if reviewed else "bottom", "transform": axes.transAxes}
     axes.text(0.5, 0.12 if reviewed else 0, said, fontsize=_FONT, wrap=True, **place)

@@ -14,25 +14,24 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from skimage.measure import label, points_in_poly
 
 from temlib.errors import MicrographError, one_line
 from temlib.files.json_files import parse_json, read_bytes
 from temlib.files.micrographs import as_array, pixel_size_of
+from temlib.particles.boxes import Box, around, moved
 from temlib.particles.edits import Edit, Region, check_points, edits_from, pieces_of, to_plain
 from temlib.particles.measurement import measure_particles
 from temlib.particles.placing import Found
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.writing import write_text
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["FATES", "LARGEST_FILE", "REVIEW", "Review", "apply_review", "filter_columns", "reviews_in"]
+__all__ = ["FATES", "LARGEST_FILE", "NO_PARTICLES", "REVIEW", "Review", "apply_review", "filter_columns", "reviews_in"]
 
 FATES = ("counted", "cut by the frame", "left out by a filter", "left out by hand")
 """What becomes of a particle."""
@@ -43,6 +42,9 @@ REVIEW = "_review.json"
 LARGEST_FILE = 2**28
 """Bytes of a file of decisions, at the most."""
 
+NO_PARTICLES = "there are no particles to look at; take another threshold, or add some by painting labels"
+"""What is said of a micrograph without any."""
+
 _KIND, _LARGEST_NUMBER = "review of particles, 1", 10**7
 _LISTS = ("edits", "undone", "unmatched")
 _RING_PX = 16  # around a particle, in which its background and outline are looked for
@@ -51,7 +53,7 @@ _NO_FILTER = ("particle", "frame_height_px", "frame_width_px", "pixel_height_nm"
 _FIRST_FILTERS = ("equivalent_diameter", "aspect_ratio", "circularity", "solidity", "contrast", "frame_distance_px")
 
 Bounds = tuple[float | None, float | None]
-Change = tuple[tuple[slice, slice], np.ndarray]  # a box, and what its pixels are from now on
+Change = tuple[Box, np.ndarray]  # a box, and what its pixels are from now on
 
 
 @dataclass(frozen=True)
@@ -120,25 +122,23 @@ class Review:
         self.name = name
         self.labels, known = _taken(particles, image, name)
         if not empty and not self.labels.any():
-            raise MicrographError(
-                f"{name}{': ' if name else ''}there are no particles to look at; take another threshold, or add some "
-                "by painting labels"
-            )
+            raise MicrographError(f"{name}: {NO_PARTICLES}" if name else NO_PARTICLES)
         self._measures: dict[str, Any] = {
-            "pixel_size_nm": pixel_size_nm or pixel_size_of(image) or pixel_size_of(particles)
+            "pixel_size_nm": pixel_size_nm or pixel_size_of(image) or pixel_size_of(particles),
+            "image": None if image is None else as_array(image),
+            "probability": probability,
+            "marks": marks,
         }
-        self._measures |= {"image": None if image is None else as_array(image)}
-        self._measures |= {"probability": probability, "marks": marks}
         self._found = sha256(self.labels.tobytes()).hexdigest()
         self.n_found = len(np.unique(self.labels[self.labels > 0]))
         self._is_known_how_sure = confidence is not None or isinstance(particles, Found)
         self._state = _State(int(self.labels.max()) + 1, dict(known if confidence is None else confidence))
         self._before: pd.DataFrame | None = None  # what was measured before pixels changed in the boxes
-        self._stale: list[tuple[slice, slice]] = []
+        self._stale: list[Box] = []
         self._is_mended = False
-        self._changed: list[tuple[slice, slice]] = []
+        self._changed: list[Box] = []
         self._verdicts: tuple[Any, ...] = (None, None, None)  # of what was measured, and of which state
-        self._past: list[tuple[Edit, _State, list[Change]]] = []
+        self._past: list[tuple[Edit, _State, Change | None]] = []
         self.undone: list[Edit] = []
         self.unmatched: list[Edit] = []
         self.matched = self.lost = 0
@@ -185,11 +185,8 @@ class Review:
         array = as_array(mask) != 0
         if array.shape != self.labels.shape:
             raise ValueError(f"the new particle has shape {array.shape}, the micrograph {self.labels.shape}")
-        rows, columns = (np.flatnonzero(array.any(axis=axis)) for axis in (1, 0))
-        region = None
-        if rows.size:
-            box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-            region = self._free(array[box], box)
+        boxes = ndimage.find_objects(array.astype(np.uint8))
+        region = self._free(array[boxes[0]], boxes[0]) if boxes else None
         if region is None:
             raise ValueError("there is no room for a new particle; paint on background")
         self._do(Edit("add", (self._state.next,), (region,)))
@@ -217,8 +214,8 @@ class Review:
     def undo(self) -> None:
         """Take the last edit back; without one, do nothing."""
         if self._past:
-            edit, self._state, changes = self._past.pop()
-            self._write(reversed(changes))
+            edit, self._state, change = self._past.pop()
+            self._write(change)
             self.undone.append(edit)
 
     def redo(self) -> None:
@@ -236,7 +233,7 @@ class Review:
     # ---- what comes of it
 
     @cached_property
-    def boxes(self) -> dict[int, tuple[slice, slice]]:
+    def boxes(self) -> dict[int, Box]:
         """Where each particle lies."""
         found = ndimage.find_objects(self.labels)
         return {number: box for number, box in enumerate(found, start=1) if box is not None}
@@ -281,14 +278,15 @@ class Review:
         """For each row of :attr:`measured`: the place of its fate in :data:`FATES`, why, and what was done by hand."""
         measured, state, verdicts = self._verdicts
         if measured is not self.measured or state is not self._state:
-            verdicts = (*self._judged(), self._by_hand())
+            by_hand = [self._state.by_hand.get(number, "") for number in self.measured["particle"].tolist()]
+            verdicts = (*self._judged(), np.array(by_hand, object))
             self._verdicts = (self.measured, self._state, verdicts)
         return verdicts
 
-    def changed_box(self) -> tuple[slice, slice] | None:
+    def changed_box(self) -> Box | None:
         """Where pixels have changed since this was asked last; None for nowhere."""
         boxes, self._changed = self._changed, []
-        return _around(boxes, 0, self.labels.shape) if boxes else None
+        return around(boxes) if boxes else None
 
     @property
     def counting(self) -> pd.DataFrame:
@@ -303,12 +301,8 @@ class Review:
     @property
     def rules(self) -> list[str]:
         """Why particles are left out, in words, with their number."""
-        why = self.table["why"]
-        return [
-            f"{reason} ({n} particles)"
-            for reason, n in why.value_counts().sort_index().items()
-            if reason not in FATES[:2] and reason
-        ]
+        reasons = self.table["why"].value_counts().drop(["", FATES[1]], errors="ignore").sort_index()
+        return [f"{reason} ({n} particles)" for reason, n in reasons.items()]
 
     @property
     def summary(self) -> str:
@@ -316,8 +310,8 @@ class Review:
         counts = self.counts()
         said = [f"{counts['found']} found"]
         for column, bounds in counts["filters"].items():
-            low, high = (bounds[which] for which in ("low", "high"))
-            ends = [f"{word} {end:g}" for word, end in (("below", low), ("above", high)) if end is not None]
+            named = (("below", bounds["low"]), ("above", bounds["high"]))
+            ends = [f"{word} {end:g}" for word, end in named if end is not None]
             said.append(f"{bounds['outside']} with {column} {' or '.join(ends)}")
         hands = {"taken_out": "taken out", "removed": "removed", "added": "added"}
         hands |= {"split": "more by splitting", "merged": "fewer by merging"}
@@ -367,7 +361,7 @@ class Review:
         fates = np.bincount(self.verdicts[0], minlength=len(FATES)).tolist()
         names = ("counted", "cut_by_frame", "filtered", "taken_out")
         filters = {
-            column: {"low": low, "high": high, "outside": int(np.count_nonzero(self._outside(column)))}
+            column: {"low": low, "high": high, "outside": int(np.count_nonzero(np.logical_or(*self._beyond(column))))}
             for column, (low, high) in self._state.filters.items()
         }
         return {"found": self.n_found, **self._state.tally, **dict(zip(names, fates, strict=True)), "filters": filters}
@@ -438,8 +432,7 @@ class Review:
         missing = [number for number in edit.particles if number not in self.boxes]
         if missing and edit.do != "add":
             raise ValueError(f"there is no particle {missing[0]}")
-        before = self._state
-        made: dict[str, Callable[[Edit], tuple[_State, list[Change]]]] = {
+        made: dict[str, Callable[[Edit], tuple[_State, Change | None]]] = {
             "take out": self._decided,
             "take back": self._decided,
             "remove": self._removed,
@@ -448,25 +441,24 @@ class Review:
             "add": self._added,
             "filter": self._filtered,
         }
-        state, changes = made[edit.do](edit)
-        old = [(box, self.labels[box].copy()) for box, _ in changes]
+        state, change = made[edit.do](edit)
+        old = None if change is None else (change[0], self.labels[change[0]].copy())
+        self._past.append((edit, self._state, old))
         self._state = state
-        self._write(changes)
-        self._past.append((edit, before, old))
+        self._write(change)
         self.undone = []
 
-    def _write(self, changes: Iterable[Change]) -> None:
+    def _write(self, change: Change | None) -> None:
         """Change pixels, and remember where what was measured holds no more."""
-        changes = list(changes)
-        for box, pixels in changes:
+        if change is not None:
+            box, pixels = change
             self._recount(box, pixels)
             self.labels[box] = pixels
-        if changes:
-            self._stale += [box for box, _ in changes]
-            self._changed += [box for box, _ in changes]
+            self._stale.append(box)
+            self._changed.append(box)
             self._before = self.__dict__.pop("measured", self._before)
 
-    def _recount(self, box: tuple[slice, slice], pixels: np.ndarray) -> None:
+    def _recount(self, box: Box, pixels: np.ndarray) -> None:
         """Keep places and areas up to date: a change holds all of each particle that it changes."""
         old, boxes = self.labels[box], self.boxes
         differ = old != pixels
@@ -478,12 +470,8 @@ class Review:
         places = ndimage.find_objects(np.where(np.isin(pixels, changed[changed > 0]), pixels, 0), length)
         for number in changed[changed > 0].tolist():
             boxes.pop(number, None)
-            place = places[number - 1]
-            if place is not None:
-                rows, columns = (
-                    slice(at.start + of.start, at.stop + of.start) for at, of in zip(place, box, strict=True)
-                )
-                boxes[number] = (rows, columns)
+            if places[number - 1] is not None:
+                boxes[number] = moved(places[number - 1], box[0].start, box[1].start)
         self._areas = areas
 
     def _settle(self) -> None:
@@ -494,13 +482,11 @@ class Review:
 
     def _mended(self, before: pd.DataFrame) -> pd.DataFrame:
         """Measure those anew that have changed or are near to what has, in a part of the micrograph."""
-        import pandas as pd
-
         reach = _RING_PX + int(np.sqrt(self._areas[1:].max(initial=0)))  # a particle's surroundings are smaller
-        near = _around(self._stale, reach, self.labels.shape)
+        near = around(self._stale, reach, self.labels.shape)
         numbers = np.unique(self.labels[near])
         boxes = [self.boxes[number] for number in numbers[numbers > 0].tolist()]
-        part = _around([near, *boxes], reach, self.labels.shape)
+        part = around([near, *boxes], reach, self.labels.shape)
         measures = self._measures | {
             name: None if self._measures[name] is None else as_array(self._measures[name])[part]
             for name in ("image", "probability", "marks")
@@ -514,31 +500,28 @@ class Review:
         table = table[np.isin(table["particle"], [*self.boxes]) & ~np.isin(table["particle"], numbers)]
         return pd.concat([table, anew]).sort_values("particle", ignore_index=True)
 
-    def _decided(self, edit: Edit) -> tuple[_State, list[Change]]:
+    def _decided(self, edit: Edit) -> tuple[_State, None]:
         decided = dict(self._state.decided)
         for number in edit.particles:
             if edit.do == "take back" and decided.get(number) is False:
                 del decided[number]
             else:
                 decided[number] = edit.do == "take back"
-        return replace(self._state, decided=decided), []
+        return replace(self._state, decided=decided), None
 
-    def _filtered(self, edit: Edit) -> tuple[_State, list[Change]]:
+    def _filtered(self, edit: Edit) -> tuple[_State, None]:
         filters = {column: bounds for column, bounds in self._state.filters.items() if column != edit.column}
         if edit.bounds != (None, None):
             filters[edit.column] = edit.bounds
-        return replace(self._state, filters=filters), []
+        return replace(self._state, filters=filters), None
 
-    def _removed(self, edit: Edit) -> tuple[_State, list[Change]]:
+    def _removed(self, edit: Edit) -> tuple[_State, Change]:
+        box, pixels = self._part(edit.particles)
+        pixels[np.isin(pixels, edit.particles)] = 0
         state = self._without(edit.particles)
-        state = replace(state, tally=self._state.counting(removed=len(edit.particles)))
-        changes = []
-        for number in edit.particles:
-            box = self.boxes[number]
-            changes.append((box, np.where(self.labels[box] == number, np.int32(0), self.labels[box])))
-        return state, _together(self.labels, changes)
+        return replace(state, tally=state.counting(removed=len(edit.particles))), (box, pixels)
 
-    def _merged(self, edit: Edit) -> tuple[_State, list[Change]]:
+    def _merged(self, edit: Edit) -> tuple[_State, Change]:
         largest = max(edit.particles, key=lambda number: (self._areas[number], -number))
         others = [number for number in edit.particles if number != largest]
         said = {self._state.decided.get(number) for number in edit.particles}
@@ -552,21 +535,20 @@ class Review:
             confidence=state.confidence | ({largest: min(sure)} if sure else {}),
             tally=state.counting(merged=len(others)),
         )
-        boxes = [self.boxes[number] for number in edit.particles]
-        rows, columns = (slice(min(b[i].start for b in boxes), max(b[i].stop for b in boxes)) for i in (0, 1))
-        pixels = self.labels[rows, columns]
-        return state, [((rows, columns), np.where(np.isin(pixels, others), np.int32(largest), pixels))]
+        box, pixels = self._part(edit.particles)
+        pixels[np.isin(pixels, others)] = largest
+        return state, (box, pixels)
 
-    def _parted(self, edit: Edit) -> tuple[_State, list[Change]]:
-        state, changes = self._state, []
+    def _parted(self, edit: Edit) -> tuple[_State, Change]:
+        state, (box, pixels) = self._state, self._part(edit.particles)
         for number in edit.particles:
             pieces = self._pieces(number, edit.points)
             more = int(pieces.max()) - 1
             if not more:
                 raise ValueError(f"the line does not go across particle {number}")
             new = range(state.next, state.next + more)
-            names = np.array([0, number, *new], np.int32)
-            changes.append((self.boxes[number], np.where(pieces > 0, names[pieces], self.labels[self.boxes[number]])))
+            own = pixels[moved(self.boxes[number], -box[0].start, -box[1].start)]
+            own[pieces > 0] = np.array([0, number, *new])[pieces[pieces > 0]]
             state = replace(
                 state,
                 next=state.next + more,
@@ -575,9 +557,9 @@ class Review:
                 by_hand=state.by_hand | dict.fromkeys((number, *new), "split"),
                 tally=state.counting(split=more),
             )
-        return state, _together(self.labels, changes)
+        return state, (box, pixels)
 
-    def _added(self, edit: Edit) -> tuple[_State, list[Change]]:
+    def _added(self, edit: Edit) -> tuple[_State, Change]:
         region = self._free(edit.regions[0].mask, edit.regions[0].slices)
         if region is None:
             raise ValueError("there is no room for a particle that was added")
@@ -585,31 +567,32 @@ class Review:
         pixels = np.where(region.mask, np.int32(number), self.labels[region.slices])
         by_hand = self._state.by_hand | {number: "added"}
         state = replace(self._state, next=number + 1, by_hand=by_hand, tally=self._state.counting(added=1))
-        return state, [(region.slices, pixels)]
+        return state, (region.slices, pixels)
 
-    def _free(self, mask: np.ndarray, box: tuple[slice, slice]) -> Region | None:
+    def _part(self, numbers: Iterable[int]) -> Change:
+        """Give the box that holds some particles, and a copy of its pixels."""
+        box = around(self.boxes[number] for number in numbers)
+        return box, self.labels[box].copy()
+
+    def _free(self, mask: np.ndarray, box: Box) -> Region | None:
         """Give the largest piece of a mask in a box that lies on background."""
         pieces = label(mask & (self.labels[box] == 0), connectivity=2)
         if not pieces.any():
             return None
         piece = 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
         within = ndimage.find_objects(pieces)[piece - 1]
-        rows, columns = (slice(at.start + of.start, at.stop + of.start) for at, of in zip(within, box, strict=True))
-        return Region.of(pieces[within] == piece, (rows, columns))
+        return Region.of(pieces[within] == piece, moved(within, box[0].start, box[1].start))
 
     def _pieces(self, number: int, points: tuple[tuple[float, float], ...]) -> np.ndarray:
         box = self.boxes[number]
         return pieces_of(self.labels[box] == number, box, points)
 
     def _without(self, numbers: Iterable[int]) -> _State:
-        gone, state = {*numbers}, self._state
-
-        def rest(said: dict[int, Any]) -> dict[int, Any]:
-            return {number: each for number, each in said.items() if number not in gone}
-
-        return replace(
-            state, decided=rest(state.decided), by_hand=rest(state.by_hand), confidence=rest(state.confidence)
-        )
+        gone, rest = {*numbers}, dict[str, Any]()
+        for name in ("decided", "by_hand", "confidence"):
+            said = getattr(self._state, name)
+            rest[name] = {number: each for number, each in said.items() if number not in gone}
+        return replace(self._state, **rest)
 
     @cached_property
     def _image_sha256(self) -> str | None:
@@ -621,15 +604,15 @@ class Review:
     def _areas(self) -> np.ndarray:
         return np.bincount(self.labels.ravel(), minlength=self._state.next)
 
-    def _outside(self, column: str) -> np.ndarray:
-        """Say of each row whether it lies outside of the bounds of a filter."""
+    def _beyond(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Say of each row whether it lies below the bounds of a filter, and whether above."""
         low, high = self._state.filters[column]
         if column not in self.measured:
             raise MicrographError(
                 f"particles are filtered by {column[:60]}, which is not measured here; give the image"
             )
         values = self.measured[column].to_numpy(float)
-        return (values < (-np.inf if low is None else low)) | (values > (np.inf if high is None else high))
+        return values < (-np.inf if low is None else low), values > (np.inf if high is None else high)
 
     def _judged(self) -> tuple[np.ndarray, np.ndarray]:
         """Give the fate of each row, and why."""
@@ -642,22 +625,11 @@ class Review:
         cut = table["touches_edge"].to_numpy(bool)
         fates, why = np.where(cut, 1, 0), np.where(cut, FATES[1], "").astype(object)
         for column, (low, high) in state.filters.items():
-            outside = self._outside(column) & ~back
-            values = table[column].to_numpy(float)
-            below = outside & (values < (-np.inf if low is None else low))
-            why[outside] = f"{column} above {high}"
-            why[below] = f"{column} below {low}"
-            fates[outside] = 2
+            below, above = (part & ~back for part in self._beyond(column))
+            why[above], why[below] = f"{column} above {high}", f"{column} below {low}"
+            fates[above | below] = 2
         fates[out], why[out] = 3, FATES[3]
         return fates, why
-
-    def _by_hand(self) -> np.ndarray:
-        """Say of each row what was done to it by hand."""
-        numbers, said = self.measured["particle"].to_numpy(), self._state.by_hand
-        words = np.full(len(numbers), "", object)
-        for row in np.flatnonzero(np.isin(numbers, [*said])):
-            words[row] = said[int(numbers[row])]
-        return words
 
     def _do_by_overlap(self, edit: Edit) -> None:
         """Do an edit to those particles here that share more than half of their pixels with those of then."""
@@ -666,15 +638,13 @@ class Review:
             return
         here = [self._like(region) for region in edit.regions]
         if edit.do == "add":
-            free = None
-            if here == [0]:
-                free = self._free(edit.regions[0].mask, edit.regions[0].slices)
+            free = None if here[0] else self._free(edit.regions[0].mask, edit.regions[0].slices)
             if free is not None:
                 self._do(Edit("add", (self._state.next,), (free,)))
-            elif here == [0]:
-                self.lost += 1
-            self.matched += here != [0] or free is not None
-            self.unmatched += [] if free is not None else [edit]
+            else:
+                self.unmatched.append(edit)
+            known = bool(here[0] or free)
+            self.matched, self.lost = self.matched + known, self.lost + (not known)
             return
         numbers = [number for number in here if number]
         if edit.do == "split":
@@ -799,33 +769,6 @@ def _taken(particles: Any, image: Any, name: str) -> tuple[np.ndarray, dict[int,
     return array.astype(np.int32), known
 
 
-def _around(boxes: list[tuple[slice, slice]], margin: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Give the box that holds boxes and a margin around them."""
-    rows, columns = (
-        slice(
-            max(min(box[axis].start for box in boxes) - margin, 0),
-            min(max(box[axis].stop for box in boxes) + margin, shape[axis]),
-        )
-        for axis in (0, 1)
-    )
-    return rows, columns
-
-
 def _handed_on(said: Mapping[int, Any], number: int, new: Iterable[int]) -> dict[int, Any]:
     """Give the pieces what was said of the whole."""
     return dict.fromkeys(new, said[number]) if number in said else {}
-
-
-def _together(labels: np.ndarray, changes: list[Change]) -> list[Change]:
-    """Make changes of boxes that may overlap one change."""
-    rows, columns = (
-        slice(min(box[i].start for box, _ in changes), max(box[i].stop for box, _ in changes)) for i in (0, 1)
-    )
-    pixels = labels[rows, columns].copy()
-    for box, new in changes:
-        part = pixels[
-            tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, (rows, columns), strict=True))
-        ]
-        old = labels[box]
-        part[new != old] = new[new != old]
-    return [((rows, columns), pixels)]

@@ -184,16 +184,17 @@ def fit_trees(numbers: np.ndarray, ious: np.ndarray, weights: np.ndarray, seed: 
 def _as_arrays(trees: Sequence[Any], base: float) -> Trees:
     """Put scikit-learn's trees one after another, each of whose nodes come before those that they lead to."""
     starts = np.cumsum([0, *(len(nodes) for nodes in trees)])[:-1]
-    joined: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS}
-    for start, nodes in zip(starts, trees, strict=True):
-        leaf = nodes["is_leaf"].astype(bool)
-        joined["column"].append(np.where(leaf, 0, nodes["feature_idx"]))
-        joined["threshold"].append(np.where(leaf, 0, _rounded_down(nodes["num_threshold"])))
-        joined["left"].append(np.where(leaf, 0, start + nodes["left"]))
-        joined["right"].append(np.where(leaf, 0, start + nodes["right"]))
-        joined["value"].append(np.where(leaf, nodes["value"], 0))
-    arrays = {name: np.concatenate(joined[name]).astype(kind) for name, kind in _ARRAYS.items()}
-    return Trees(roots=starts.astype(np.int32), base=base, **arrays)
+    nodes, start = np.concatenate(trees), np.repeat(starts, [len(each) for each in trees])
+    leaf = nodes["is_leaf"].astype(bool)
+    arrays = {
+        "column": np.where(leaf, 0, nodes["feature_idx"]),
+        "threshold": np.where(leaf, 0, _rounded_down(nodes["num_threshold"])),
+        "left": np.where(leaf, 0, start + nodes["left"]),
+        "right": np.where(leaf, 0, start + nodes["right"]),
+        "value": np.where(leaf, nodes["value"], 0),
+    }
+    typed = {name: arrays[name].astype(kind) for name, kind in _ARRAYS.items()}
+    return Trees(roots=starts.astype(np.int32), base=base, **typed)
 
 
 def _rounded_down(thresholds: np.ndarray) -> np.ndarray:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 from skimage.measure import label, perimeter_crofton
 from skimage.segmentation import find_boundaries
 
 from temlib.files.micrographs import as_array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "iou",
@@ -108,8 +106,6 @@ def particle_scores(prediction: Any, labels: Any) -> pd.DataFrame:
         particles (else NaN) ``circularity_error`` (predicted less true), and
         ``boundary_distance_px`` (mean distance between the outlines, both ways, [px]).
     """
-    import pandas as pd
-
     truth = as_array(labels)
     prediction, _ = _masks(prediction, truth)
     columns = ["iou", "found", "circularity_error", "boundary_distance_px"]
@@ -137,8 +133,6 @@ def particle_summary(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
         Number of particles, share found, and the errors of outline, averaged over the particles
         that every method found, so that none gains by missing the difficult ones.
     """
-    import pandas as pd
-
     by_all = np.logical_and.reduce([table["found"].astype(bool) for table in scores.values()])
     columns = {}
     for method, table in scores.items():
@@ -169,8 +163,6 @@ def particle_fates(prediction: Any, truth: Any) -> pd.Series:
         when two or more predicted particles lie in it with more than half of their area; ``"badly outlined"`` when more
         than half of it is in some predicted particle; ``"missed"`` else.
     """
-    import pandas as pd
-
     shared, (predicted, true) = _shared(prediction, truth)
     shared["most of it"] = shared["pixels"] > shared["true"].map(true) / 2
     held = shared.groupby("predicted")["most of it"].transform("sum")
@@ -197,8 +189,6 @@ def _paired(prediction: Any, truth: Any) -> tuple[list[float], int]:
 
 def _shared(prediction: Any, truth: Any) -> tuple[pd.DataFrame, list[pd.Series]]:
     """Give predicted and true particles that share pixels, a pair a row, and the areas [px] of all in each image."""
-    import pandas as pd
-
     prediction, truth = as_array(prediction), as_array(truth)
     _masks(prediction, truth)
     areas = []

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from temlib.particles.fits import Fit, fit_all
-from temlib.particles.frame_correction import Frames, frame_weights
+from temlib.particles.frame_correction import Frames, frame_weights, require
 from temlib.particles.intervals import QUANTILES, intervals, quantiles_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["Estimate", "Fit", "SizeDistribution", "particles_needed", "size_distribution"]
 
@@ -111,8 +109,6 @@ class SizeDistribution:
 
     def to_frame(self) -> pd.DataFrame:
         """Give the statistics as a table: a row for each, lengths first, with unit, value, low and high."""
-        import pandas as pd
-
         unit = next((unit for unit in ("nm", "px") if self.column.endswith(f"_{unit}")), "")
         names = sorted(self.statistics, key=_RATIOS.__contains__)
         rows = {name: {"unit": "ratio" if name in _RATIOS else unit} | vars(self.statistics[name]) for name in names}
@@ -127,8 +123,7 @@ class SizeDistribution:
             name: {key: float(number) if np.isfinite(number) else None for key, number in vars(estimate).items()}
             for name, estimate in self.statistics.items()
         }
-        fits = [{"family": fit.family, "parameters": dict(fit.parameters), "aic": fit.aic} for fit in self.fits]
-        return plain | {"statistics": statistics, "fits": fits}
+        return plain | {"statistics": statistics, "fits": [asdict(fit) for fit in self.fits]}
 
 
 def size_distribution(
@@ -191,7 +186,7 @@ def size_distribution(
     """
     column = _size_column(table, column)
     _check(weights, edge_particles, frame_px, confidence, n_bootstrap)
-    _require(table, [] if edge_particles else ["touches_edge"])
+    require(table, [] if edge_particles else ["touches_edge"])
     whole = np.ones(len(table), bool) if edge_particles else ~table["touches_edge"].to_numpy(bool)
     sizes = table[column].to_numpy(float)[whole]
     if len(sizes) < 2:
@@ -307,14 +302,8 @@ def _micrographs(table: pd.DataFrame) -> np.ndarray | None:
 def _size_column(table: pd.DataFrame, column: str | None) -> str:
     if column is None:
         column = next((name for name in table if name.startswith("equivalent_diameter_")), "equivalent_diameter_nm")
-    _require(table, [column])
+    require(table, [column])
     return column
-
-
-def _require(table: pd.DataFrame, columns: list[str]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; pass what measure_particles gives")
 
 
 def _check(weights: str, edge_particles: bool, frame_px: Frames, confidence: float, n_bootstrap: int) -> None:

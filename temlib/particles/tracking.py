@@ -10,22 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from temlib.errors import MicrographError
 from temlib.files.micrographs import load_micrograph, pixel_size_of
 from temlib.files.stacks import is_lazy, whole_frames
 from temlib.particles.drift import Drift
-from temlib.particles.linking import Track, came_from, link, particles_of, went_into
+from temlib.particles.linking import Particles, Track, came_from, link, particles_of, went_into
 from temlib.particles.measurement import measured_columns
 from temlib.particles.presence import Sight, still_there
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "EVENTS",
@@ -82,6 +81,22 @@ class Tracking:
             given = getattr(self, name)
             if given is not None and not (np.isfinite(given) and given > 0):
                 raise MicrographError(f"{name}={given!r} is out of range; give a number above 0")
+
+    @classmethod
+    def of(
+        cls,
+        stacks: Sequence[Any],
+        pixel_size_nm: float | tuple[float, float] | None,
+        seconds: float | None,
+        reach_px: float | None,
+        gap: int,
+    ) -> Tracking:
+        """Join what was asked for and, where that is None, what the first of some stacks says that says it."""
+        sizes = (pixel_size_nm, *map(pixel_size_of, stacks))
+        size = next((size for size in sizes if size is not None), None)
+        pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
+        step, begin = seconds_of(*stacks)
+        return cls(pair, step if seconds is None else seconds, begin, reach_px, gap)
 
 
 @dataclass
@@ -152,11 +167,11 @@ class Tracker:
         events = self._ends_and_begins(particles, owners, moved, sight)
         for row, track in owners.items():
             track.go_on(particles, row, self.frame, moved)
-        numbers = np.zeros(len(particles), int)
-        for row, number in zip(range(len(particles)), self._numbers(owners, len(particles)), strict=True):
-            numbers[row] = number
-            if row not in owners:
-                self.tracks.append(Track.begin(number, particles, row, self.frame, moved))
+        for row in _without_track(particles, owners):
+            owners[row] = Track.begin(self._next, particles, row, self.frame, moved)
+            self.tracks.append(owners[row])
+            self._next += 1
+        numbers = np.array([owners[row].number for row in range(len(particles))], int)
         self._waiting[self.frame] = self._rows(particles, numbers, events, moved)
         self.sights = [*self.sights, sight][-self.how.gap - 2 :] if sight is not None else self.sights
         return [] if dropped else self._close(self.frame - self.how.gap)
@@ -165,17 +180,8 @@ class Tracker:
         """Give the rows of the frames that are left."""
         return self._close(self._last, last=True)
 
-    def _numbers(self, owners: dict[int, Track], n: int) -> Iterator[int]:
-        """Give each particle the number of its track, new ones in the order of place."""
-        for row in range(n):
-            if row in owners:
-                yield owners[row].number
-            else:
-                yield self._next
-                self._next += 1
-
     def _ends_and_begins(
-        self, particles: Any, owners: dict[int, Track], moved: np.ndarray, sight: Sight | None
+        self, particles: Particles, owners: dict[int, Track], moved: np.ndarray, sight: Sight | None
     ) -> dict[int, tuple[str, int]]:
         """Note what seems to have happened to tracks that end; say how the particles came that begin one."""
         if not len(particles) or self.frame <= self._first:
@@ -186,7 +192,7 @@ class Tracker:
             if track.number not in before and track.end is None:
                 track.end = went_into(track, particles, owners, before, self.frame, moved)
         known = {track.number: track for track in owners.values()}
-        new = [row for row in range(len(particles)) if row not in owners]
+        new = _without_track(particles, owners)
         begun = {row: came_from(row, particles, self.frame, moved, known, after) for row in new}
         if sight is None or not self.sights:
             return begun
@@ -213,12 +219,9 @@ class Tracker:
     def _close(self, frame: int, last: bool = False) -> list[Rows]:
         """End the tracks whose particle has not been seen since a frame, and give the rows up to it."""
         ended = [track for track in self.tracks if track.frame < frame]
-        nothing = None
         for track in ended:
-            if track.end is None:
-                nothing = nothing or particles_of(np.zeros(_extent(track), np.uint8))
-                track.end = went_into(track, nothing, {}, {}, track.frame, track.moved)
-            rows, (event, partner) = self._waiting[track.frame], track.end
+            rows = self._waiting[track.frame]
+            event, partner = track.end or ("leaves" if track.touches_edge else "dissolves", 0)  # no frame followed
             seen = [sight for sight in self.sights if sight.frame == track.frame]
             if event == "dissolves" and any(still_there(track.pixels, sight, self.sights[-1]) for sight in seen):
                 continue
@@ -288,9 +291,8 @@ def is_dropped(image: np.ndarray) -> bool:
     return not finite.size or bool((finite == finite[0]).all())
 
 
-def _extent(track: Track) -> tuple[int, int]:
-    height, width = track.pixels.max(axis=0) + 2
-    return int(height), int(width)
+def _without_track(particles: Particles, owners: dict[int, Track]) -> list[int]:
+    return [row for row in range(len(particles)) if row not in owners]
 
 
 def track_particles(
@@ -343,23 +345,16 @@ def track_particles(
     MicrographError
         When these are no numbered frames, fewer than two, or ``frames`` are of another shape.
     """
-    import pandas as pd
-
     numbered = open_numbered(particles)
     movie = None if frames is None else open_stack(frames)
     if movie is not None and movie.data.shape != numbered.data.shape:
         raise MicrographError(
             f"frames of shape {movie.data.shape} for particles of shape {numbered.data.shape}; pass those of one movie"
         )
-    size = pixel_size_of(numbered) if pixel_size_nm is None else pixel_size_nm
-    size = pixel_size_of(movie) if size is None and movie is not None else size
-    pair = None if size is None else tuple(np.broadcast_to(np.asarray(size, float), 2).tolist())
-    step, begin = seconds_of(numbered, movie)
-    tracker = Tracker(Tracking(pair, step if seconds is None else seconds, begin, reach_px, gap))
-    images = chunks_of(movie) if movie is not None else None
+    tracker = Tracker(Tracking.of([numbered, movie], pixel_size_nm, seconds, reach_px, gap))
     rows: list[Rows] = []
-    pictures = _each(images) if images is not None else (None for _ in count())
-    for labels, image in zip(_each(chunks_of(numbered)), pictures, strict=False):
+    images = repeat(None) if movie is None else chain.from_iterable(chunks_of(movie))
+    for labels, image in zip(chain.from_iterable(chunks_of(numbered)), images, strict=False):
         rows += tracker.add(labels, image)
     return pd.DataFrame(joined(rows + tracker.finish()))
 
@@ -375,18 +370,17 @@ def open_numbered(particles: Any) -> Any:
     stack: Any = open_stack(particles)
     shape, kind = [*stack.data.shape], stack.data.dtype.kind
     name = str(particles) if isinstance(particles, str | os.PathLike) else "particles"
-    if len(shape) == 3 and shape[0] == 0:
-        raise MicrographError(f"{name}: is a movie without frames; pass one with two or more")
-    if len(shape) == 2 or (len(shape) == 3 and shape[0] == 1):
-        raise MicrographError(f"{name}: is one frame, not a movie; measure it with temlib.measure_particles")
-    if len(shape) != 3 or 0 in shape:
-        raise MicrographError(f"{name}: a movie has frames, rows and columns; got shape {tuple(shape)}")
-    if kind == "b":
-        raise MicrographError(f"{name}: is a mask that does not tell particles apart; use segmenter.particles(movie)")
-    if kind not in "iu":
-        raise MicrographError(
-            f"{name}: holds {stack.data.dtype}, no numbered particles; use segmenter.particles(movie)"
-        )
+    is_one = len(shape) == 2 or (len(shape) == 3 and shape[0] == 1)
+    flaws = {
+        "is a movie without frames; pass one with two or more": len(shape) == 3 and shape[0] == 0,
+        "is one frame, not a movie; measure it with temlib.measure_particles": is_one,
+        f"a movie has frames, rows and columns; got shape {tuple(shape)}": len(shape) != 3 or 0 in shape,
+        "is a mask that does not tell particles apart; use segmenter.particles(movie)": kind == "b",
+        f"holds {stack.data.dtype}, no numbered particles; use segmenter.particles(movie)": kind not in "iu",
+    }
+    for flaw, is_so in flaws.items():
+        if is_so:
+            raise MicrographError(f"{name}: {flaw}")
     return stack
 
 
@@ -410,13 +404,6 @@ def chunks_of(stack: Any) -> Iterator[np.ndarray]:
         yield data.blocks[block].compute()
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """An array, as a signal without axes has it."""
-
-    data: Any
-
-
 def open_stack(stack: Any, signal: int | str | None = None) -> Any:
     """Give a stack as it is, a path opened and left in its file, an array with ``data``.
 
@@ -429,21 +416,8 @@ def open_stack(stack: Any, signal: int | str | None = None) -> Any:
     if hasattr(stack, "axes_manager"):
         return stack
     if hasattr(stack, "dask"):
-        return _LazyPlain(stack)
+        return SimpleNamespace(data=stack, _lazy=True)
     try:
-        return _Plain(np.asarray(stack))
+        return SimpleNamespace(data=np.asarray(stack))
     except ValueError as error:
         raise MicrographError("particles: frames of different shapes are no movie; pass frames of one shape") from error
-
-
-@dataclass(frozen=True)
-class _LazyPlain:
-    """A dask array, as a lazy signal without axes has it."""
-
-    data: Any
-    _lazy: bool = True
-
-
-def _each(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    for chunk in chunks:
-        yield from chunk

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from temlib.particles.review import Review, filter_columns
 from temlib.particles.size_distribution import SizeDistribution
 from temlib.widgets.front_end import png_of
 
-__all__ = ["bins_of", "labels_png", "rows_of", "sizes_of", "verdicts_of"]
+__all__ = ["histogram_of", "labels_png", "rows_of", "sizes_of", "verdicts_of"]
 
 _QUICK = 2  # samples drawn while somebody waits: the median is shown, and its interval by number needs none
 _MOST_BINS = 40
@@ -57,28 +59,26 @@ def sizes_of(review: Review) -> dict[str, Any] | None:
     found = review.distribution_with(n_bootstrap=_QUICK)
     if found is None:
         return None
-    edges = bins_of(found)
-    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
+    counts, edges = histogram_of(found)
     words, unit = found.column.rsplit("_", 1)
-    median = found.median
     return {
         "what": words.replace("_", " "),
         "unit": unit,
         "edges": _plain(edges),
         "counts": _plain(counts),
         "n": found.n,
-        "median": _plain(np.array([median.value, median.low, median.high])),
-        "mean": _plain(np.array([found.mean.value]))[0],
+        "median": _plain(astuple(found.median)),
+        "mean": _plain([found.mean.value])[0],
         "confidence": found.confidence,
     }
 
 
-def bins_of(found: SizeDistribution) -> np.ndarray:
-    """Give the edges of the bins of a histogram."""
+def histogram_of(found: SizeDistribution) -> tuple[np.ndarray, np.ndarray]:
+    """Give how many particles count in each bin of a histogram, and the edges of the bins."""
     bins = min(max(len(np.histogram_bin_edges(found.sizes, "auto")) - 1, 5), _MOST_BINS)
-    return np.histogram_bin_edges(found.sizes, bins)
+    return np.histogram(found.sizes, np.histogram_bin_edges(found.sizes, bins), weights=found.counts)
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
+def _plain(values: Iterable[float]) -> list[float | None]:
     """Give numbers of six digits; None where there is none."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]

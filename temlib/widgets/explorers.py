@@ -12,20 +12,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import ipywidgets
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from temlib.files.grey_levels import normalise
 from temlib.files.micrographs import as_array, load_micrograph, micrograph
-from temlib.particles.frame_correction import FRAME_COLUMNS
+from temlib.particles.frame_correction import FRAME_COLUMNS, require
 from temlib.synthetic import SHAPES, Scene
 from temlib.widgets import pictures
-
-if TYPE_CHECKING:
-    import ipywidgets
-    import pandas as pd
 
 __all__ = [
     "Choice",
@@ -69,8 +67,6 @@ class Slider:
 
     def widget(self) -> ipywidgets.Widget:
         """Make the ipywidget."""
-        import ipywidgets
-
         looks = {"description": self.words, "layout": {"width": "34em"}, "style": {"description_width": "15em"}}
         if self.logarithmic:
             ends = {"min": float(np.log10(self.low)), "max": float(np.log10(self.high))}
@@ -90,10 +86,8 @@ class Choice:
 
     def widget(self) -> ipywidgets.Widget:
         """Make the ipywidget."""
-        import ipywidgets
-
-        looks = {"description": self.words, "style": {"description_width": "15em"}}
-        return ipywidgets.Dropdown(options=self.options, value=self.value, **looks)
+        style = {"description_width": "15em"}
+        return ipywidgets.Dropdown(options=self.options, value=self.value, description=self.words, style=style)
 
 
 @dataclass(frozen=True)
@@ -121,8 +115,6 @@ class Explorer:
 
         Moves that come faster than the picture is drawn are gathered: the last one counts.
         """
-        import ipywidgets
-
         controls = {name: control.widget() for name, control in self.controls.items()}
         image = ipywidgets.Image(
             value=self.picture(), format="png", layout={"max_width": "100%", "align_self": "flex-start"}
@@ -300,9 +292,7 @@ def explore_tracks(tracks: pd.DataFrame, movie: Any, frame: int = 0, track: int 
     """
     movie = load_micrograph(movie, lazy=True) if isinstance(movie, str | os.PathLike) else movie
     shape = np.shape(movie.data if hasattr(movie, "inav") else movie)
-    missing = [name for name in ("track", "frame", "event", *FRAME_COLUMNS) if name not in tracks]
-    if missing:
-        raise ValueError(f"the table has no column {', '.join(missing)}; pass what track_particles gives")
+    require(tracks, ("track", "frame", "event", *FRAME_COLUMNS), "track_particles")
     if tracks.empty or len(shape) != 3 or shape[0] <= tracks["frame"].max() or shape[0] < 2:
         raise ValueError(f"these are not the tracks of a movie of shape {shape}, or there are none")
     if shape[1:] != tuple(tracks[[*FRAME_COLUMNS]].iloc[0]):

@@ -11,34 +11,26 @@ in Colab; ``jupyter-paint-segment`` fills segments, but knows no scribbles from 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import warnings
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import anywidget
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
+from matplotlib.figure import Figure
 
 from temlib.drawing import show_micrographs
-from temlib.errors import MicrographError, TemlibError, one_line
-from temlib.files.grey_levels import normalise
-from temlib.files.micrographs import load_micrograph, pixel_size_of
+from temlib.errors import MicrographError, TemlibError
+from temlib.files.micrographs import pixel_size_of
 from temlib.files.scale_bars.scale_bar import look_for_scale_bar
 from temlib.files.scale_bars.scale_labels import can_read
 from temlib.palette import COLOURS
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, PixelClassifier
-from temlib.widgets.explorers import someone_can_move_sliders
-from temlib.widgets.front_end import front_end, png_of, sources_of
+from temlib.widgets.front_end import MicrographWidget, front_end, png_of
 from temlib.widgets.painting import FILES, Painting
 from temlib.widgets.strokes import BRUSH, Stroke
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["LabelPainter"]
 
@@ -51,7 +43,7 @@ _COLOURS = {
 }
 
 
-class LabelPainter(anywidget.AnyWidget):
+class LabelPainter(MicrographWidget):
     """Paint labels on micrographs, in a notebook: scribble, correct a mask, set the pixel size.
 
     Each stroke is saved at once; the same micrographs and folder bring everything back. Where another
@@ -93,14 +85,11 @@ class LabelPainter(anywidget.AnyWidget):
     >>> segmenter = segmenter.adapt(painter.images, painter.masks)  # doctest: +SKIP
     """
 
-    _esm = front_end("painter.js")
+    _esm = front_end("stage.js", "painter.js")
     _css = Path(__file__).with_name("painter.css")
-    _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
     _marks = traitlets.Bytes().tag(sync=True)  # png: the strokes drawn, 0, 1 or 2
     _label = traitlets.Bytes().tag(sync=True)  # png: 0 or 1
-    _state = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Dict(_COLOURS).tag(sync=True)
-    _brush = traitlets.Dict(BRUSH).tag(sync=True)
 
     def __init__(
         self,
@@ -112,23 +101,16 @@ class LabelPainter(anywidget.AnyWidget):
         classifier: str = "quadratic",
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.folder = Path(folder)
-        self._sources = sources_of(micrographs)
-        self._names = list(self._sources)
+        super().__init__(micrographs, folder)
         if masks is not None and len(masks) != len(self._names):
             raise ValueError(f"{len(masks)} masks for {len(self._names)} micrographs; pass one for each, or none")
         self._segmenter, self._first_masks = segmenter, masks
         self._untold = segmenter  # as it is before a diameter is told
         self._classifier, self._seed = classifier, seed
         PixelClassifier(seed, classifier=classifier)  # fails here and not at the first stroke
-        self._paintings: dict[int, Painting] = {}
         self._pending: asyncio.TimerHandle | None = None
         self.diameter: dict[str, float] = {}
-        self._answered: list[Any] = ["", 0]
-        self._index = self._first()
-        self._show_image()
-        self.on_msg(lambda _, message, __: self._receive(message))
+        self.show(self._first())
 
     @property
     def images(self) -> list[Any]:
@@ -143,18 +125,12 @@ class LabelPainter(anywidget.AnyWidget):
     @property
     def painting(self) -> Painting:
         """What is painted on the micrograph that is shown."""
-        return self._open(self._index)
+        return self._here
 
     @property
     def label(self) -> np.ndarray:
         """The label of the micrograph that is shown, as it stands: bool, (height, width)."""
         return self._label_of(self.painting)
-
-    def show(self, index: int) -> None:
-        """Turn to a micrograph, counted from 0."""
-        self._open(index)
-        self._index = index
-        self._show_image()
 
     def paint(self, kind: str, points: Any, size: float = BRUSH["size"]) -> None:
         """Paint a stroke on the micrograph that is shown, as the mouse does.
@@ -192,32 +168,20 @@ class LabelPainter(anywidget.AnyWidget):
         size = pixel_size_of(self.painting.image)
         told = {"diameter_px": length} if size is None else {"diameter_nm": length * float(np.sqrt(size[0] * size[1]))}
         self._segmenter, self.diameter = self._segmenter.looking_for(**told), told
-        self.painting.correct(self._mask_to_correct())
-        self._show_label()
+        self._correct()
 
     def accept(self) -> None:
         """Write the label that is shown as done."""
         self.painting.accept(self.label)
-        self._show_label()
+        self._show()
 
     def reload(self) -> None:
         """Take up what lies in the folder of the micrograph that is shown, another painter's strokes as well.
 
         What was painted here and could not be saved is gone then.
         """
-        del self._paintings[self._index]
+        del self._opened[self._index]
         self._show_image()
-
-    def save(self, overwrite: bool = False) -> None:
-        """Save what is painted on the micrograph that is shown, which each stroke does anyway.
-
-        Parameters
-        ----------
-        overwrite : bool
-            Replace also what another painter has written since it was read.
-        """
-        self.painting.save(self.label if self.painting.accepted else None, overwrite)
-        self._show_label()
 
     def figure(self) -> Figure:
         """Draw the micrographs that have strokes or an accepted label, as a picture that needs no kernel."""
@@ -226,16 +190,9 @@ class LabelPainter(anywidget.AnyWidget):
             raise TemlibError(f"{self.folder}: nothing is painted yet; paint, then ask for the figure again")
         return self._drawn(painted)
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Show the painter where somebody can paint, and a picture in a notebook that runs by itself."""
-        if someone_can_move_sliders():
-            return super()._repr_mimebundle_(**options)
-        picture = io.BytesIO()
-        figure = self._drawn([self.painting])
-        figure.savefig(picture, format="png")
-        plt.close(figure)
+    def _at_rest(self) -> tuple[Figure, str]:
         text = f"LabelPainter: {self.painting.name}, {len(self._accepted())} of {len(self._names)} accepted"
-        return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
+        return self._drawn([self.painting]), text
 
     def _drawn(self, paintings: Sequence[Painting]) -> Figure:
         strokes = {"background stroke": BACKGROUND, "particle stroke": PARTICLE}
@@ -248,14 +205,6 @@ class LabelPainter(anywidget.AnyWidget):
         images = [painting.image for painting in paintings]
         return show_micrographs(images, titles, masks, columns=min(len(images), 3), fill=True, width=2.6)
 
-    def _receive(self, message: dict[str, Any]) -> None:
-        """Do what the front end asks for; what cannot be done is said under the picture."""
-        self._answered = [message.get("view", ""), message.get("serial", 0)]
-        try:
-            self._do(message)
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            self._show_label(one_line(error, 500))
-
     def _do(self, message: dict[str, Any]) -> None:
         wish = message["do"]
         if wish == "stroke":
@@ -263,28 +212,24 @@ class LabelPainter(anywidget.AnyWidget):
         elif wish in ("undo", "redo"):
             getattr(self.painting, wish)()
             self._painted()
-        elif wish == "learn":
-            self.painting.learn()
-            self._show_label()
+        elif wish in ("learn", "withdraw"):
+            getattr(self.painting, wish)()
+            self._show()
         elif wish == "correct":
-            self.painting.correct(self._mask_to_correct())
-            self._show_label()
+            self._correct()
         elif wish == "accept":
             self.accept()
             self._go_on()
-        elif wish == "withdraw":
-            self.painting.withdraw()
-            self._show_label()
         elif wish == "go":
             self.show((self._index + int(message["step"])) % len(self._names))
         elif wish == "diameter":
             self.look_for(*message["points"])
         elif wish == "read scale bar":
-            self._show_label(*self._read_scale_bar())
+            self._show(*self._read_scale_bar())
         elif wish == "scale bar":
             start, end = message["points"]
             self.painting.set_scale_bar(start, end, message["length_nm"])
-            self._show_label()
+            self._show()
         else:
             raise ValueError(f"{wish!r} is nothing that the painter does")
 
@@ -303,36 +248,25 @@ class LabelPainter(anywidget.AnyWidget):
 
     def _first(self) -> int:
         """Open the first micrograph that is not accepted, passing over files that are none."""
-        flaws, readable = [], []
-        for index in range(len(self._names)):
-            try:
-                painting = self._open(index)
-            except MicrographError as error:
-                flaws.append(error)
-                continue
+        flaws: dict[str, MicrographError] = {}
+        for index, painting in self._readable(range(len(self._names)), flaws):
             if not painting.accepted:
                 return index
-            readable.append(index)
-        if not readable:
-            raise flaws[0]
-        return readable[0]
+        if not self._opened:
+            raise next(iter(flaws.values()))
+        return min(self._opened)
 
-    def _open(self, index: int) -> Painting:
-        if index not in self._paintings:
-            name = self._names[index]
-            source = self._sources[name]
-            image = load_micrograph(source) if isinstance(source, Path) else source
-            painting = Painting(image, name, self.folder)
-            begun = painting.strokes or painting.undone or painting.accepted
-            if not begun and (self._segmenter is not None or self._first_masks is not None):
-                painting.correct(self._predicted(index, painting.image))
-            self._paintings[index] = painting
-        return self._paintings[index]
+    def _taken_up(self, index: int, name: str, image: Any) -> Painting:
+        painting = Painting(image, name, self.folder)
+        begun = painting.strokes or painting.undone or painting.accepted
+        if not begun and self._gives_masks:
+            painting.correct(self._predicted(index, painting.image))
+        return painting
 
     def _all(self) -> Iterator[Painting]:
         """Open what is painted on, now or in an earlier session."""
         for index, name in enumerate(self._names):
-            if index in self._paintings or (self.folder / f"{name}{FILES[0]}").exists():
+            if index in self._opened or (self.folder / f"{name}{FILES[0]}").exists():
                 yield self._open(index)
 
     def _accepted(self) -> list[Painting]:
@@ -354,65 +288,52 @@ class LabelPainter(anywidget.AnyWidget):
     def _predicted(self, index: int, image: Any) -> Any:
         if self._first_masks is not None:
             return self._first_masks[index]
+        lost = "diameter_nm" in self.diameter and pixel_size_of(image) is None
+        segmenter = self._untold if lost else self._segmenter  # a diameter in nm says nothing without a pixel size
         with warnings.catch_warnings():  # of a doubtful mask, which is about to be corrected
             warnings.simplefilter("ignore")
-            return self._segmenter_for(image)(image)
+            return segmenter(image)
 
-    def _segmenter_for(self, image: Any) -> Any:
-        """Give the segmenter; without the diameter in nm that it was told, where the pixel size is unknown."""
-        lost = "diameter_nm" in self.diameter and pixel_size_of(image) is None
-        return self._untold if lost else self._segmenter
+    @property
+    def _gives_masks(self) -> bool:
+        return self._segmenter is not None or self._first_masks is not None
 
-    def _mask_to_correct(self) -> Any:
-        """Give the mask that a segmenter or somebody gave; else the label as the classifier left it."""
-        given = self._segmenter is not None or self._first_masks is not None
-        return self._predicted(self._index, self.painting.image) if given else self.label
+    def _correct(self) -> None:
+        """Correct the mask that a segmenter or somebody gave; else the label as the classifier left it."""
+        mask = self._predicted(self._index, self.painting.image) if self._gives_masks else self.label
+        self.painting.correct(mask)
+        self._show()
 
     def _painted(self) -> None:
         """Learn soon: at once where no event loop runs, else when strokes stop coming in."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._show_label()
+            self._show()
             return
         if self._pending is not None:
             self._pending.cancel()
-        self._pending = loop.call_later(_PAUSE, self._show_label)
+        self._pending = loop.call_later(_PAUSE, self._show)
 
     def _go_on(self) -> None:
         """Turn to the next micrograph that is not accepted, if there is one."""
         n = len(self._names)
-        for index in ((self._index + step) % n for step in range(1, n)):
-            try:
-                if not self._open(index).accepted:
-                    self.show(index)
-                    return
-            except MicrographError:
-                continue
+        others = self._readable(((self._index + step) % n for step in range(1, n)), {})
+        waiting = (index for index, painting in others if not painting.accepted)
+        next(self._readable(waiting, {}, show=True), None)
 
     def _show_image(self) -> None:
-        painting = self.painting
-        if not painting.has_both_classes:
-            painting.forget_classified()
-        grey = np.rint((normalise(painting.image) + 1) * 127.5).astype(np.uint8)
-        with self.hold_sync():
-            self._image = png_of(grey)
-            self._show_label()
+        if not self.painting.has_both_classes:
+            self.painting.forget_classified()
+        super()._show_image()
 
-    def _show_label(self, message: str = "", scale_bar: dict[str, Any] | None = None) -> None:
-        painting = self.painting
-        label = self.label
-        height, width = painting.shape
+    def _show(self, message: str = "", scale_bar: dict[str, Any] | None = None) -> None:
+        painting, label = self.painting, self.label
         size = pixel_size_of(painting.image)
         with self.hold_sync():
             self._marks, self._label = png_of(painting.marks), png_of(label.astype(np.uint8))
-            self._state = {
-                "name": painting.name,
-                "index": self._index,
-                "count": len(self._names),
+            self._state = self._place(message) | {
                 "n_accepted": len(self._accepted()),
-                "height": height,
-                "width": width,
                 "mode": painting.mode,
                 "n_strokes": len(painting.strokes),
                 "n_undone": len(painting.undone),
@@ -422,8 +343,5 @@ class LabelPainter(anywidget.AnyWidget):
                 "pixel_size_nm": None if size is None else size[1],
                 "pixel_size_source": painting.pixel_size_source,
                 "diameter": " ".join(f"{value:.4g} {name[-2:]}" for name, value in self.diameter.items()),
-                "folder": str(self.folder),
-                "message": message,
                 "scale_bar": scale_bar,
-                "answered": self._answered,
             }

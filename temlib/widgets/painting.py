@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -24,13 +25,13 @@ import numpy as np
 from PIL import Image
 from skimage.measure import label as numbered
 
-from temlib.errors import MicrographError, OutputError, one_line
+from temlib.errors import MicrographError, one_line
 from temlib.files.grey_levels import normalise
 from temlib.files.json_files import in_range, parse_json
 from temlib.files.labels.label_files import load_labels, save_labels
 from temlib.files.micrographs import as_array, micrograph, pixel_size_of, with_axes_of
 from temlib.files.resampling import resize
-from temlib.jobs.records import Watched, alone
+from temlib.jobs.records import Watched
 from temlib.jobs.results import PAINTED
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED, PixelClassifier, pixel_features, scale_of
 from temlib.widgets.strokes import Stroke, draw, rasterise
@@ -46,7 +47,6 @@ MODES = ("learn", "correct")
 
 _FORMAT = 1
 _LARGEST_EDGE = 1024  # px: larger micrographs are classified on a smaller picture of them, to answer in time
-_PATIENCE = 5  # s, with another painter that is just writing
 _MOST_PIXELS = 4000  # of a class, evenly taken, from which the classifier learns
 
 Mask = np.ndarray
@@ -57,7 +57,7 @@ class Painting:
 
     Parameters
     ----------
-    image : signal or array of shape (height, width)
+    image : signal of shape (height, width)
         The micrograph.
     name : str
         What its files are called.
@@ -74,8 +74,6 @@ class Painting:
         One of :data:`MODES`.
     start : bool array of shape (height, width) or None
         The mask that strokes correct.
-    accepted : bool
-        Whether the label is done.
     pixel_size_source : str
         ``"file"``, ``"scale bar"`` or ``""`` where the pixel size is unknown.
 
@@ -86,15 +84,13 @@ class Painting:
     """
 
     def __init__(self, image: Any, name: str, folder: Path) -> None:
-        self.image = image if hasattr(image, "axes_manager") else micrograph(as_array(image), title=name)
-        self.name, self.folder = name, Path(folder)
+        self.image, self.name, self.folder = image, name, Path(folder)
         self.shape: tuple[int, int] = as_array(self.image).shape
         self.strokes: list[Stroke] = []
         self.undone: list[Stroke] = []
         self.marks = np.full(self.shape, UNMARKED, np.uint8)
         self.mode = MODES[0]
         self.start: Mask | None = None
-        self.accepted = False
         self.pixel_size_source = "" if pixel_size_of(self.image) is None else "file"
         self._learned: Mask | None = None
         self._accepted: Mask | None = None  # the label, where it is done
@@ -103,6 +99,11 @@ class Painting:
             self._load()
         else:
             self._check_that_nothing_lies_there()
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the label is done."""
+        return self._accepted is not None
 
     def path(self, ending: str) -> Path:
         """Give the path of one of its :data:`FILES`."""
@@ -134,17 +135,17 @@ class Painting:
         self.mode = "learn"
         self._changed()
 
-    def correct(self, start: Any = None) -> None:
-        """Let the strokes correct a mask from now on: by default the one that was corrected before.
+    def correct(self, start: Any) -> None:
+        """Let the strokes correct a mask from now on.
 
         Raises
         ------
         ValueError
-            When there is no mask, or it has another shape.
+            When it has another shape.
         """
-        mask = self.start if start is None else as_array(start) != 0
-        if mask is None or mask.shape != self.shape:
-            what = "there is none" if mask is None else f"it has shape {mask.shape}, the micrograph {self.shape}"
+        mask = as_array(start) != 0
+        if mask.shape != self.shape:
+            what = f"it has shape {mask.shape}, the micrograph {self.shape}"
             raise ValueError(f"{self.name}: strokes need a mask to correct; {what}")
         self.start, self.mode = mask, "correct"
         self._changed()
@@ -156,7 +157,7 @@ class Painting:
             raise ValueError("a scale bar needs two different points and a positive length")
         self._set_pixel_size(length_nm / pixels)
         self.pixel_size_source = "scale bar"
-        self._store(self.accepted, as_array(self.accepted_label()) if self.accepted else None)
+        self._store(self._accepted)
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -182,7 +183,7 @@ class Painting:
         """Whether both particle and background are marked, so that a classifier can learn."""
         return bool((self.marks == PARTICLE).any() and (self.marks == BACKGROUND).any())
 
-    def label(self, classifier: Callable[[], PixelClassifier | None] = lambda: None) -> Mask:
+    def label(self, classifier: Callable[[], PixelClassifier | None]) -> Mask:
         """Give the label as it stands, a bool array of shape (height, width): strokes count as they are painted.
 
         An accepted label is what was accepted, whatever a classifier has learned since.
@@ -206,11 +207,11 @@ class Painting:
 
     def accept(self, label: Mask) -> None:
         """Write the label as done."""
-        self._store(True, label)
+        self._store(label)
 
     def withdraw(self) -> None:
         """Take back that it is done, and remove the written label."""
-        self._store(False)
+        self._store(None)
 
     def accepted_label(self) -> Any:
         """Give the accepted label, a bool signal with the axes of the micrograph."""
@@ -220,13 +221,11 @@ class Painting:
         """Classify anew when the label is asked for: others were painted on."""
         self._learned = None
 
-    def save(self, label: Mask | None = None, overwrite: bool = False) -> None:
+    def save(self, overwrite: bool = False) -> None:
         """Write strokes and scribbles, and the label where it is accepted.
 
         Parameters
         ----------
-        label : bool array of shape (height, width), optional
-            The accepted label, where it is to be written again.
         overwrite : bool
             Replace also what another painter has written meanwhile.
 
@@ -235,23 +234,16 @@ class Painting:
         OutputError
             When another painter has, and ``overwrite`` is false; then nothing is written.
         """
-        self._store(self.accepted, label, overwrite)
+        self._store(self._accepted, overwrite)
 
-    def _store(self, accepted: bool, label: Mask | None = None, overwrite: bool = False) -> None:
+    def _store(self, accepted: Mask | None, overwrite: bool = False) -> None:
         """Write all files, each whole or not at all; before anything else see that they are as they were."""
-        with alone(self.folder, self.name, _PATIENCE):
-            if self._file.changed() and not overwrite:
-                raise OutputError(
-                    f"{self._file.path}: has changed since it was read, as by another painter; nothing was written: "
-                    "painter.reload() takes up what is there, painter.save(overwrite=True) replaces it by what is shown"
-                )
-            self.accepted = accepted
-            if not accepted:
-                self._accepted = None
+        with self._file.held(self.name, "painter", overwrite, " by what is shown"):
+            self._accepted = None if accepted is None else accepted.copy()
+            if accepted is None:
                 self.path("_painted.tif").unlink(missing_ok=True)
-            elif label is not None:
-                self._accepted = label.copy()
-                particles = numbered(label, connectivity=1)
+            else:
+                particles = numbered(accepted, connectivity=1)
                 save_labels(particles, self.path("_painted.tif"), pixel_size_of(self.image), overwrite=True)
             write_atomically(self.path("_scribbles.png"), Image.fromarray(self.marks).save)
             if self.start is not None:
@@ -269,14 +261,13 @@ class Painting:
             "pixel_size_source": self.pixel_size_source,
             "mode": self.mode,
             "accepted": self.accepted,
-            "strokes": [stroke.to_dict() for stroke in self.strokes],
-            "undone": [stroke.to_dict() for stroke in self.undone],
+            "strokes": [asdict(stroke) for stroke in self.strokes],
+            "undone": [asdict(stroke) for stroke in self.undone],
         }
 
     def _changed(self) -> None:
-        self._learned = self._accepted = None
-        self.accepted = False  # also where another painter's files keep this from being saved
-        self._store(False)
+        self._learned = self._accepted = None  # also where another painter's files keep this from being saved
+        self._store(None)
 
     def _classified(self, classifier: PixelClassifier | None) -> Mask:
         if classifier is None:
@@ -301,8 +292,7 @@ class Painting:
                 for which in ("strokes", "undone")
             )
             self.mode = MODES[MODES.index(record["mode"])]
-            self.accepted = record["accepted"] is True and self.path("_painted.tif").exists()
-            if self.accepted:
+            if record["accepted"] is True and self.path("_painted.tif").exists():
                 self._accepted = load_labels(self.path("_painted.tif"), self.shape) > 0
             if record["pixel_size_source"] == "scale bar":
                 height, width = record["pixel_size_nm"]

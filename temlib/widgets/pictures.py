@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -25,9 +26,6 @@ from temlib.particles.frame_correction import PIXEL_COLUMNS
 from temlib.particles.scores import iou
 from temlib.particles.separation import separate_particles
 from temlib.synthetic import Scene, SyntheticMicrograph, simulate
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "dose_and_defocus",
@@ -132,15 +130,13 @@ def threshold(image: Any, maps: np.ndarray, threshold: float, depth: float) -> F
     whole, unit = whole_diameters(labels, pixel_size_of(image))
     figure, (left, right) = _panels(2)
     show_micrograph(left, image, f"{labels.max()} particles", {"found": labels})
-    _plain(right)
+    _plain(right, f"equivalent circular diameter [{unit}]", "particles")
     highest = 1.2 * whole.max() if len(whole) else 1.0
     right.stairs(*np.histogram(whole, np.linspace(0, highest, 16)), fill=True, color=COLOURS["found"])
     if len(whole):
         right.axvline(np.median(whole), color="0.2", linestyle="--", linewidth=1)
     said = f"{len(whole)} whole ones, median {np.median(whole):.3g} {unit}" if len(whole) else "none is whole"
     right.set_title(said, fontsize=_FONT)
-    right.set_xlabel(f"equivalent circular diameter [{unit}]", fontsize=_FONT)
-    right.set_ylabel("particles", fontsize=_FONT)
     right.locator_params(axis="y", integer=True)
     return figure
 
@@ -191,9 +187,7 @@ def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
     right.axvline(frame, color=COLOURS["quiet"], linewidth=0.5)
     said = [f"{row.event} ({row.frame})" for row in of_track.itertuples() if row.event]
     right.set_title(", ".join(said), fontsize=_FONT)
-    right.set_xlabel("frame", fontsize=_FONT)
-    right.set_ylabel(f"equivalent diameter [{unit}]", fontsize=_FONT)
-    _plain(right)
+    _plain(right, "frame", f"equivalent diameter [{unit}]")
     return figure
 
 
@@ -247,10 +241,8 @@ def masks(image: Any, truth: Any, ml: Any, probability: Any, threshold: float) -
     """
     figure, panels = _panels(3)
     show_micrograph(panels[0], image, "outline of the truth", {"truth": truth})
-    for axes, kind, mask in zip(panels[1:], ("ML", "TL"), (as_array(ml), as_array(probability) > threshold)):
-        axes.imshow(_errors(mask, truth, kind))
-        axes.set_title(f"{kind}: IoU {iou(mask, truth):.2f}", fontsize=_FONT)
-        axes.set(xticks=[], yticks=[])
+    _draw_errors(panels[1], ml, truth, "ML", "ML: ")
+    _draw_errors(panels[2], as_array(probability) > threshold, truth, "TL", "TL: ")
     return figure
 
 
@@ -273,10 +265,8 @@ def iou_of_disc(diameter_px: float, shift_px: float, dilation_px: float) -> Figu
     truth = np.hypot(y, x) <= diameter_px / 2
     copy = np.hypot(y, x - shift_px) <= diameter_px / 2 + dilation_px
     figure, (left, right) = _panels(2)
-    left.imshow(_errors(copy, truth, "found"))
-    left.set_title(f"IoU {iou(copy, truth):.2f}", fontsize=_FONT)
-    left.set(xticks=[], yticks=[])
-    _plain(right)
+    _draw_errors(left, copy, truth, "found")
+    _plain(right, "pixels", "IoU")
     pixels = np.linspace(-10, 10, 161)
     radius = diameter_px / 2
     right.plot(pixels, [disc_iou(radius, radius, p) for p in pixels], color="0.2", label="shifted")
@@ -285,8 +275,6 @@ def iou_of_disc(diameter_px: float, shift_px: float, dilation_px: float) -> Figu
     right.plot(shift_px, disc_iou(radius, radius, shift_px), "o", color="0.2")
     right.plot(dilation_px, disc_iou(radius, max(0.0, radius + dilation_px), 0), "o", color=SERIES[0])
     right.set(xlim=(-10, 10), ylim=(0, 1.02))
-    right.set_xlabel("pixels", fontsize=_FONT)
-    right.set_ylabel("IoU", fontsize=_FONT)
     right.set_title(f"a disc of {diameter_px:.0f} px, one error at a time", fontsize=_FONT)
     right.legend(frameon=False, fontsize=_FONT - 1, loc="lower center")
     return figure
@@ -314,19 +302,23 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_axes(box) for box in boxes]
 
 
-def _plain(axes: Axes) -> None:
-    """Make room in a panel for the labels of its axes, and take away two of its lines."""
+def _plain(axes: Axes, x: str, y: str) -> None:
+    """Label the axes of a panel, make room for that, and take away two of its lines."""
+    axes.set_xlabel(x, fontsize=_FONT)
+    axes.set_ylabel(y, fontsize=_FONT)
     box = axes.get_position()
     axes.set_position((box.x0 + 0.2 * box.width, box.y0 + 0.1, 0.78 * box.width, box.height - 0.1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=_FONT - 1)
 
 
-def _errors(mask: Any, truth: Any, kind: str) -> np.ndarray:
-    """Colour what is right grey, what is missed green, what is too much in the colour of its kind."""
+def _draw_errors(axes: Axes, mask: Any, truth: Any, kind: str, says: str = "") -> None:
+    """Draw what is right grey, what is missed green, what is too much in the colour of its kind; the IoU above."""
     mask, truth = as_array(mask) != 0, as_array(truth) != 0
     picture = np.ones((*truth.shape, 3), np.float32)
     picture[mask & truth] = 0.7
     picture[truth & ~mask] = to_rgb(COLOURS["truth"])
     picture[mask & ~truth] = to_rgb(COLOURS[kind])
-    return picture
+    axes.imshow(picture)
+    axes.set_title(f"{says}IoU {iou(mask, truth):.2f}", fontsize=_FONT)
+    axes.set(xticks=[], yticks=[])

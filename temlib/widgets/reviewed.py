@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 from skimage.measure import label
 
-from temlib.errors import MicrographError, OutputError, one_line
+from temlib.errors import MicrographError, one_line
 from temlib.files.json_files import parse_json
-from temlib.files.micrographs import as_array, micrograph
-from temlib.jobs.records import Watched, alone
+from temlib.files.micrographs import as_array
+from temlib.jobs.records import Watched
 from temlib.particles.placing import Found
 from temlib.particles.review import LARGEST_FILE, REVIEW, Review
 
 __all__ = ["Reviewed", "found_by"]
 
-_PATIENCE = 5  # s, with another reviewer that is just writing
 _SHARE = 0.5  # of the probability where one clicks: what hangs together above it becomes a particle
 _REACH_PX = 64  # in which it is looked for first
 _FAINTEST, _LARGEST_SHARE = 0.02, 0.2  # of the probability there; of the micrograph
@@ -34,7 +33,7 @@ class Reviewed:
 
     Parameters
     ----------
-    image : signal or array of shape (height, width)
+    image : signal of shape (height, width)
         The micrograph.
     name : str
         What its file is called.
@@ -55,10 +54,8 @@ class Reviewed:
     """
 
     def __init__(self, image: Any, name: str, folder: Path, found: Callable[[Any], tuple[Any, Any]]) -> None:
-        self.image = image if hasattr(image, "axes_manager") else micrograph(as_array(image), title=name)
-        self.name, self.path = name, Path(folder) / f"{name}{REVIEW}"
+        self.image, self.name, self.path = image, name, Path(folder) / f"{name}{REVIEW}"
         self._found, self.probability = found(self.image)
-        self._last: Any = None
         self.take_up()
 
     def take_up(self) -> None:
@@ -82,7 +79,7 @@ class Reviewed:
     def message(self) -> str:
         """What is to be said of what was found, and of the decisions that were taken up."""
         if not self.review.n_found and not self.review.labels.any():
-            return " ".join(["No particles were found here; add some by painting.", self._known]).strip()
+            return f"No particles were found here; add some by painting. {self._known}".strip()
         return self._known
 
     def do(self, do: Callable[[Review], Any], going_on: Any = None) -> None:
@@ -110,12 +107,7 @@ class Reviewed:
         OutputError
             When another reviewer has written them since they were read, and ``overwrite`` is false.
         """
-        with alone(self.path.parent, self.name, _PATIENCE):
-            if self._file.changed() and not overwrite:
-                raise OutputError(
-                    f"{self.path}: has changed since it was read, as by another reviewer; nothing was written: "
-                    "reviewer.reload() takes up what is there, reviewer.save(overwrite=True) replaces it"
-                )
+        with self._file.held(self.name, "reviewer", overwrite):
             self._file.write(json.dumps(self.review.record(), allow_nan=False) + "\n")
 
     def seen_at(self, x: float, y: float) -> np.ndarray:
@@ -175,8 +167,7 @@ def found_by(segmenter: Any, given: Any = None) -> Callable[[Any], tuple[Any, An
         if given is not None:
             return given, None
         if hasattr(segmenter, "find"):
-            found = segmenter.find(image)
-            found, maps = found if isinstance(found, tuple) else (found, segmenter.maps(image))
+            found, maps = segmenter.find(image)
             return found, np.clip(maps[..., 0], 0, 1)
         said = segmenter(image)
         array = said.labels if isinstance(said, Found) else as_array(said)

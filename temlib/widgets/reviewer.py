@@ -7,39 +7,31 @@ click takes a particle out or back, lines split, strokes merge, paint adds. The 
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
-from base64 import b64encode
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import anywidget
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import traitlets
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from temlib.drawing import show_micrograph
 from temlib.errors import MicrographError, TemlibError, one_line
-from temlib.files.grey_levels import normalise
 from temlib.files.labels.label_files import outlines
-from temlib.files.micrographs import load_micrograph, pixel_size_of, with_axes_of
+from temlib.files.micrographs import pixel_size_of, with_axes_of
 from temlib.network.segmenter import load_segmenter
 from temlib.palette import COLOURS
-from temlib.particles.review import FATES, Review
+from temlib.particles.review import FATES, NO_PARTICLES, Review
 from temlib.particles.size_distribution import SizeDistribution, size_distribution
 from temlib.pixel_classifier import PARTICLE
-from temlib.widgets.answers import bins_of, labels_png, rows_of, sizes_of, verdicts_of
-from temlib.widgets.explorers import someone_can_move_sliders
-from temlib.widgets.front_end import front_end, png_of, sources_of
+from temlib.widgets.answers import histogram_of, labels_png, rows_of, sizes_of, verdicts_of
+from temlib.widgets.front_end import MicrographWidget, front_end
 from temlib.widgets.reviewed import Reviewed, found_by
 from temlib.widgets.strokes import BRUSH, Stroke, rasterise
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 __all__ = ["ParticleReviewer"]
 
@@ -52,7 +44,7 @@ _COLOURS = {
 }
 
 
-class ParticleReviewer(anywidget.AnyWidget):
+class ParticleReviewer(MicrographWidget):
     """Look at every particle of micrographs, in a notebook: take out, bring back, split, merge, add, filter.
 
     Each change is saved at once; the same micrographs and folder bring all decisions back, also where a segmenter that
@@ -86,17 +78,12 @@ class ParticleReviewer(anywidget.AnyWidget):
     >>> segmenter = segmenter.adapt(reviewer.images, reviewer.particles)  # doctest: +SKIP
     """
 
-    _esm = front_end("reviewer.js")
-    _css = "\n".join(
-        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("painter.css", "reviewer.css")
-    )
-    _image = traitlets.Bytes().tag(sync=True)  # png: grey levels
+    _esm = front_end("stage.js", "reviewer.js")
+    _css = front_end("painter.css", "reviewer.css")
     _labels = traitlets.Int().tag(sync=True, to_json=lambda _, widget: widget._whole())  # its version, and all of it
     _patch = traitlets.Dict().tag(sync=True)  # what of the labels has changed from one version to another
     _rows = traitlets.Dict().tag(sync=True)  # what is measured of each
-    _state = traitlets.Dict().tag(sync=True)  # what becomes of each
     _colours = traitlets.Dict(_COLOURS).tag(sync=True)
-    _brush = traitlets.Dict(BRUSH).tag(sync=True)
 
     _shown: tuple[Any, ...] = (None, None, None)  # which micrograph, review and measurements
     _version = 0  # of the labels that the front end has
@@ -109,23 +96,16 @@ class ParticleReviewer(anywidget.AnyWidget):
         segmenter: Any = None,
         particles: Any = None,
     ) -> None:
-        super().__init__()
-        self.folder = Path(folder)
-        self._sources = sources_of(micrographs)
-        self._names = list(self._sources)
+        super().__init__(micrographs, folder)
         self._segmenter, self._given = segmenter, None if particles is None else _one_each(particles, len(self._names))
-        self._reviewed: dict[int, Reviewed] = {}
-        self._answered: list[Any] = ["", 0]
-        self._index = self._first()
-        self._show_image()
-        self.on_msg(lambda _, message, __: self._receive(message))
+        self.show(self._first())
 
     # ---- what comes of it
 
     @property
     def review(self) -> Review:
         """The review of the micrograph that is shown."""
-        return self._open(self._index).review
+        return self._here.review
 
     @property
     def reviews(self) -> dict[str, Review]:
@@ -151,8 +131,6 @@ class ParticleReviewer(anywidget.AnyWidget):
 
         ``micrograph`` is its name, ``left_out`` whether it does not count, ``why`` for which reason.
         """
-        import pandas as pd
-
         tables = [each.review.table.assign(micrograph=each.name) for each in self._all()]
         return pd.concat(tables, ignore_index=True)
 
@@ -165,28 +143,17 @@ class ParticleReviewer(anywidget.AnyWidget):
         TemlibError
             When pixel sizes are known of some micrographs only: sizes in nm and in px are no population.
         """
-        import pandas as pd
-
         units = {pixel_size_of(each.image) is None for each in self._all()}
         if len(units) > 1:
             raise TemlibError(
                 "some micrographs have no pixel size, and nm and px are no population; ask for each, "
                 "reviewer.reviews[NAME].distribution"
             )
-        rows = []
-        for each in self._all():
-            table = each.review.table
-            rows.append(table[~table["left_out"] | (table["why"] == FATES[1])].assign(micrograph=each.name))
-        table = pd.concat(rows, ignore_index=True)
+        tables = [each.review.counting.assign(micrograph=each.name) for each in self._all()]
+        table = pd.concat(tables, ignore_index=True)
         return size_distribution(table) if (~table["touches_edge"].astype(bool)).sum() > 1 else None
 
     # ---- what can be done
-
-    def show(self, index: int) -> None:
-        """Turn to a micrograph, counted from 0."""
-        self._open(index)
-        self._index = index
-        self._show_image()
 
     def take_out(self, particles: Sequence[int]) -> None:
         """Let particles of the micrograph that is shown count no more."""
@@ -215,8 +182,7 @@ class ParticleReviewer(anywidget.AnyWidget):
 
     def add_seen(self, x: float, y: float) -> None:
         """Add what the network saw at a point [px], too faintly to be a particle."""
-        reviewed = self._open(self._index)
-        self._change(lambda review: review.add(reviewed.seen_at(x, y)))
+        self._change(lambda review: review.add(self._here.seen_at(x, y)))
 
     def filter(self, column: str, low: float | None = None, high: float | None = None) -> None:
         """Let only particles count whose number in a column of the table lies between two bounds; None is no bound."""
@@ -232,35 +198,22 @@ class ParticleReviewer(anywidget.AnyWidget):
 
     def reload(self) -> None:
         """Take up what lies in the file of the micrograph that is shown, what another reviewer wrote as well."""
-        self._open(self._index).take_up()
-        self._show()
-
-    def save(self, overwrite: bool = False) -> None:
-        """Save the decisions about the micrograph that is shown, which each change does anyway.
-
-        Parameters
-        ----------
-        overwrite : bool
-            Replace also what another reviewer has written since it was read.
-        """
-        self._open(self._index).save(overwrite)
+        self._here.take_up()
         self._show()
 
     def figure(self) -> Figure:
         """Draw the micrograph that is shown with what becomes of each particle, as a picture that needs no kernel."""
-        reviewed = self._open(self._index)
-        review, distribution = reviewed.review, reviewed.review.distribution
+        review, distribution = self.review, self.review.distribution
         figure, (left, right) = plt.subplots(
             1, 2, figsize=(8.2, 4.4), width_ratios=(1.5, 1), layout="constrained", dpi=110
         )
-        show_micrograph(left, reviewed.image, reviewed.name)
+        show_micrograph(left, self._here.image, self._here.name)
         fates = review.fates
         table = review.measured.set_index("particle")
         for fate, (words, colour) in enumerate(zip(FATES, list(_COLOURS.values())[:4], strict=True)):
             chosen = [number for number, each in fates.items() if each == fate]
-            rings = [
-                ring[:, ::-1] - 0.5 for ring in outlines(np.where(np.isin(review.labels, chosen), review.labels, 0))
-            ]
+            labels = np.where(np.isin(review.labels, chosen), review.labels, 0)
+            rings = [ring[:, ::-1] - 0.5 for ring in outlines(labels)]
             left.add_collection(LineCollection(rings, colors=colour, linewidths=0.9, label=f"{len(chosen)} {words}"))
             if fate > 1 and chosen:
                 places = table.loc[chosen, ["centroid_x_px", "centroid_y_px"]].to_numpy().T
@@ -269,26 +222,12 @@ class ParticleReviewer(anywidget.AnyWidget):
         _draw_sizes(right, distribution)
         return figure
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Show the reviewer where somebody can use it, and a picture in a notebook that runs by itself."""
-        if someone_can_move_sliders():
-            return super()._repr_mimebundle_(**options)
-        picture, figure = io.BytesIO(), self.figure()
-        figure.savefig(picture, format="png")
-        plt.close(figure)
-        counts = self.review.counts()
-        text = f"ParticleReviewer: {self._names[self._index]}, {counts['counted']} counted of {counts['found']} found"
-        return {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": text}
-
     # ---- to and from the front end
 
-    def _receive(self, message: dict[str, Any]) -> None:
-        """Do what the front end asks for; what cannot be done is said under the picture."""
-        self._answered = [message.get("view", ""), message.get("serial", 0)]
-        try:
-            self._do(message)
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            self._show(one_line(error, 500))
+    def _at_rest(self) -> tuple[Figure, str]:
+        figure, counts = self.figure(), self.review.counts()
+        text = f"ParticleReviewer: {self._here.name}, {counts['counted']} counted of {counts['found']} found"
+        return figure, text
 
     def _do(self, message: dict[str, Any]) -> None:
         wish = message["do"]
@@ -336,67 +275,40 @@ class ParticleReviewer(anywidget.AnyWidget):
 
     def _first(self) -> int:
         """Open the first micrograph that has particles."""
-        flaws = []
-        for index, name in enumerate(self._names):
-            try:
-                review = self._open(index).review
-            except MicrographError as error:
-                flaws.append(error)
-                continue
-            if review.labels.any() or review.edits:
+        flaws: dict[str, MicrographError] = {}
+        for index, reviewed in self._readable(range(len(self._names)), flaws):
+            if reviewed.review.labels.any() or reviewed.review.edits:
                 return index
-            flaws.append(
-                MicrographError(
-                    f"{name}: there are no particles to look at; take another threshold, or add some by painting labels"
-                )
-            )
-        raise flaws[0]
+            flaws[reviewed.name] = MicrographError(f"{reviewed.name}: {NO_PARTICLES}")
+        raise next(iter(flaws.values()))
 
     def _step(self, step: int) -> None:
         """Turn to the next micrograph that can be opened, and say which ones cannot."""
-        passed, index = [], self._index
-        for _ in self._names:
-            index = (index + step) % len(self._names)
-            try:
-                self.show(index)
-                break
-            except MicrographError as error:
-                passed.append(f"{self._names[index]} is passed over: {one_line(error, 200)}")
-        if passed:
-            self._show(" ".join([f"{'; '.join(passed)[:400]}.", self._open(self._index).message]).strip())
+        n, flaws = len(self._names), dict[str, MicrographError]()
+        order = ((self._index + step * far) % n for far in range(1, n + 1))
+        next(self._readable(order, flaws, show=True), None)
+        if flaws:
+            passed = "; ".join(f"{name} is passed over: {one_line(error, 200)}" for name, error in flaws.items())
+            self._show(f"{passed[:400]}. {self._here.message}".strip())
 
-    def _open(self, index: int) -> Reviewed:
-        if index not in self._reviewed:
-            name = self._names[index]
-            source = self._sources[name]
-            image = load_micrograph(source) if isinstance(source, Path) else source
-            given = None if self._given is None else self._given[index]
-            if given is None and self._segmenter is None:
-                self._segmenter = load_segmenter()
-            with warnings.catch_warnings():  # of a doubtful mask, which is looked at now
-                warnings.simplefilter("ignore")
-                self._reviewed[index] = Reviewed(image, name, self.folder, found_by(self._segmenter, given))
-        return self._reviewed[index]
+    def _taken_up(self, index: int, name: str, image: Any) -> Reviewed:
+        given = None if self._given is None else self._given[index]
+        if given is None and self._segmenter is None:
+            self._segmenter = load_segmenter()
+        with warnings.catch_warnings():  # of a doubtful mask, which is looked at now
+            warnings.simplefilter("ignore")
+            return Reviewed(image, name, self.folder, found_by(self._segmenter, given))
 
     def _all(self) -> list[Reviewed]:
         """Open all micrographs; those that cannot be are passed over with a warning."""
-        opened = []
-        for index, name in enumerate(self._names):
-            try:
-                opened.append(self._open(index))
-            except MicrographError as error:
-                warnings.warn(f"{name} is passed over: {one_line(error)}", stacklevel=3)
+        flaws: dict[str, MicrographError] = {}
+        opened = [reviewed for _, reviewed in self._readable(range(len(self._names)), flaws)]
+        for name, error in flaws.items():
+            warnings.warn(f"{name} is passed over: {one_line(error)}", stacklevel=3)
         return opened
 
-    def _show_image(self) -> None:
-        image = self._open(self._index).image
-        with self.hold_sync():
-            self._image = png_of(np.rint((normalise(image) + 1) * 127.5).astype(np.uint8))
-            self._show()
-
     def _show(self, message: str = "") -> None:
-        reviewed = self._open(self._index)
-        review = reviewed.review
+        reviewed, review = self._here, self.review
         index, shown, measured = self._shown
         with self.hold_sync():
             if index != self._index or shown is not review:
@@ -414,7 +326,7 @@ class ParticleReviewer(anywidget.AnyWidget):
             if measured is not review.measured:
                 self._rows = rows_of(review)
             self._shown = (self._index, review, review.measured)
-            self._state = self._state_of(reviewed, message or reviewed.message)
+            self._state = self._place(message or reviewed.message) | self._state_of(reviewed)
 
     def _whole(self) -> dict[str, Any]:
         """Give all labels as they are now, for a front end that has none or has missed some."""
@@ -422,15 +334,11 @@ class ParticleReviewer(anywidget.AnyWidget):
             self._png = (self._version, labels_png(self.review.labels))
         return dict(zip(("version", "png"), self._png, strict=True))
 
-    def _state_of(self, reviewed: Reviewed, message: str) -> dict[str, Any]:
+    @staticmethod
+    def _state_of(reviewed: Reviewed) -> dict[str, Any]:
+        """Give what becomes of each particle, and what was done."""
         review = reviewed.review
-        height, width = review.labels.shape
         return {
-            "name": reviewed.name,
-            "index": self._index,
-            "count": len(self._names),
-            "height": height,
-            "width": width,
             **verdicts_of(review),
             "filters": {column: list(bounds) for column, bounds in review.filters.items()},
             "counts": review.counts(),
@@ -438,9 +346,6 @@ class ParticleReviewer(anywidget.AnyWidget):
             "n_edits": len(review.edits),
             "n_undone": len(review.undone),
             "sees": reviewed.probability is not None,
-            "folder": str(self.folder),
-            "message": message,
-            "answered": self._answered,
         }
 
 
@@ -461,11 +366,9 @@ def _draw_sizes(axes: Any, found: SizeDistribution | None) -> None:
     if found is None:
         axes.set_title("fewer than two particles count", fontsize=8)
         return
-    edges = bins_of(found)
-    counts, _ = np.histogram(found.sizes, edges, weights=found.counts)
-    axes.stairs(counts, edges, fill=True, color=COLOURS["found"])
-    median, unit = found.median, found.column.rsplit("_", 1)[1]
+    axes.stairs(*histogram_of(found), fill=True, color=COLOURS["found"])
+    median, (words, unit) = found.median, found.column.rsplit("_", 1)
     interval = f" ({median.low:.3g} to {median.high:.3g})" if np.isfinite(median.low) else ""
     axes.axvline(median.value, color="0.2", linestyle="--", linewidth=1)
     axes.set_title(f"{found.n} counted, median {median.value:.3g}{interval} {unit}", fontsize=8)
-    axes.set_xlabel(f"{found.column.rsplit('_', 1)[0].replace('_', ' ')} [{unit}]", fontsize=8)
+    axes.set_xlabel(f"{words.replace('_', ' ')} [{unit}]", fontsize=8)

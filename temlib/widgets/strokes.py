@@ -7,12 +7,13 @@ A point is (x, y) [px] from the upper left corner of the image: the centre of th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from temlib.particles.edits import MOST_POINTS, pairs_in
 from temlib.pixel_classifier import BACKGROUND, PARTICLE, UNMARKED
 
 __all__ = ["BRUSH", "CLASSES", "Stroke", "draw", "rasterise"]
@@ -23,8 +24,6 @@ CLASSES = {"particle": PARTICLE, "background": BACKGROUND, "erase": UNMARKED}
 BRUSH = {"size": 3, "largest": 500, "thinnest": 0.75}
 """Diameter at first, and the largest [px]; the radius [px] with which a point anywhere in a pixel covers that pixel."""
 
-_MOST_POINTS = 100_000
-_FARTHEST = 1e6  # px: no image reaches there
 _MOST_WORK = 10**10  # pixels that are looked at for all strokes together
 
 
@@ -59,18 +58,10 @@ class Stroke:
             raise ValueError(f"a stroke of {str(kind)[:60]!r}; it must be one of {', '.join(CLASSES)}")
         if isinstance(size, bool) or not isinstance(size, int | float) or not 0 < size <= BRUSH["largest"]:
             raise ValueError(f"a brush of size {size!r}; it must lie between 0 and {BRUSH['largest']} pixels")
-        try:
-            array = np.asarray(points, dtype=float)
-        except (TypeError, ValueError, OverflowError):
-            array = np.empty(0)
-        pairs = array.ndim == 2 and array.shape[1] == 2 and 0 < len(array) <= _MOST_POINTS
-        if not pairs or not (np.abs(array) <= _FARTHEST).all():
-            raise ValueError(f"a stroke needs 1 to {_MOST_POINTS} points (x, y); got {str(points)[:60]}")
-        return cls(str(kind), float(size), tuple((float(x), float(y)) for x, y in array))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the stroke as plain lists and numbers, as it is saved."""
-        return asdict(self)
+        pairs = pairs_in(points, 1)
+        if pairs is None:
+            raise ValueError(f"a stroke needs 1 to {MOST_POINTS} points (x, y); got {str(points)[:60]}")
+        return cls(str(kind), float(size), pairs)
 
 
 def draw(marks: np.ndarray, stroke: Stroke) -> None:

@@ -9,12 +9,13 @@ the first (*appears*) of the particle to which they happen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from temlib.synthetic import specimen
+from temlib.synthetic.ranges import check_ranges
 from temlib.synthetic.scene import Scene
 
 if TYPE_CHECKING:
@@ -70,47 +71,26 @@ class Changes:
         Share of frames that the detector dropped, in [0, 1): all pixels are 0.
     """
 
-    seconds: float = 1.0
-    growth_nm: float = 0.0
-    growth_exponent: float = 0.5
-    growth_spread: float = 0.0
-    dissolving: float = 0.0
-    ripening_nm3_s: float = 0.0
-    diffusion_nm2_s: float = 0.0
-    nucleation_per_s: float = 0.0
-    nucleus_nm: float | None = None
+    seconds: Annotated[float, (1e-9, 1e9)] = 1.0
+    growth_nm: Annotated[float, (0, 1e5)] = 0.0
+    growth_exponent: Annotated[float, (0.05, 2)] = 0.5
+    growth_spread: Annotated[float, (0, 2)] = 0.0
+    dissolving: Annotated[float, (0, 1)] = 0.0
+    ripening_nm3_s: Annotated[float, (0, 1e9)] = 0.0
+    diffusion_nm2_s: Annotated[float, (0, 1e9)] = 0.0
+    nucleation_per_s: Annotated[float, (0, 1e6)] = 0.0
+    nucleus_nm: Annotated[float | None, (1e-3, 1e5)] = None
     coalescence: bool = True
-    drift_nm_s: tuple[float, float] = (0.0, 0.0)
-    drift_spread_nm: float = 0.0
-    defocus_nm_s: float = 0.0
-    dose_spread: float = 0.0
-    dropped: float = 0.0
+    drift_nm_s: Annotated[tuple[float, float], (-1e6, 1e6)] = (0.0, 0.0)
+    drift_spread_nm: Annotated[float, (0, 1e4)] = 0.0
+    defocus_nm_s: Annotated[float, (-1e6, 1e6)] = 0.0
+    dose_spread: Annotated[float, (0, 2)] = 0.0
+    dropped: Annotated[float, (0, 0.999)] = 0.0
 
     def __post_init__(self) -> None:
-        for name, (lowest, highest) in _RANGES.items():
-            given = getattr(self, name)
-            if given is not None and not all(lowest <= number <= highest for number in np.atleast_1d(given)):
-                raise ValueError(f"{name}={given!r} is out of range; allowed are {lowest} to {highest}")
+        check_ranges(self)
         if np.shape(self.drift_nm_s) != (2,):
             raise ValueError(f"drift_nm_s={self.drift_nm_s!r} must be two velocities [nm/s], along y and x")
-
-
-_RANGES = {
-    "seconds": (1e-9, 1e9),
-    "growth_nm": (0, 1e5),
-    "growth_exponent": (0.05, 2),
-    "growth_spread": (0, 2),
-    "dissolving": (0, 1),
-    "ripening_nm3_s": (0, 1e9),
-    "diffusion_nm2_s": (0, 1e9),
-    "nucleation_per_s": (0, 1e6),
-    "nucleus_nm": (1e-3, 1e5),
-    "drift_nm_s": (-1e6, 1e6),
-    "drift_spread_nm": (0, 1e4),
-    "defocus_nm_s": (-1e6, 1e6),
-    "dose_spread": (0, 2),
-    "dropped": (0, 0.999),
-}
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,14 @@ def test_frame_time_is_the_scale_of_the_navigation_axis(tmp_path, counts, time, 
 
 
 def test_lazy_frames_are_read_when_asked_for_and_in_any_process(tmp_path, counts, monkeypatch):
-    from temlib.files.hdf5.nexus import _Frames
+    from temlib.files.contents import frame_chunks
+    from temlib.files.stored import Stored
 
-    monkeypatch.setattr("temlib.files.hdf5.nexus._BLOCK", 2 * 4 * SHAPE[0] * SHAPE[1])
+    block = 2 * 4 * SHAPE[0] * SHAPE[1]
+    monkeypatch.setattr("temlib.files.stored.frame_chunks", lambda *of, **_: frame_chunks(*of[:3], block))
     asked = []
-    get = _Frames.__getitem__
-    monkeypatch.setattr(_Frames, "__getitem__", lambda self, index: (asked.append(index[0]), get(self, index))[1])
+    get = Stored.__getitem__
+    monkeypatch.setattr(Stored, "__getitem__", lambda self, index: (asked.append(index[0]), get(self, index))[1])
     stack = temlib.load_micrograph(write_lambda(tmp_path / "a.nxs", counts[0]), lazy=True)
     assert stack.data.chunks[0] == (2, 2, 2)
     assert not asked

@@ -13,14 +13,16 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import check_chunk, frame_chunks
+from temlib.errors import MicrographError
+from temlib.files.contents import check_chunk
 from temlib.files.hdf5.nexus import open_dataset
+from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -157,8 +159,6 @@ class _Zarr:
         return bool(self._json(f"{name}/.zarray")) or self._json(f"{name}/zarr.json").get("node_type") == "array"
 
     def array(self, name: str) -> da.Array:
-        import dask.array as da
-
         flaw = _flaw_of_array(self._json(f"{name}/.zarray")) if self._json(f"{name}/.zarray") else ""
         flaw = flaw or _flaw_of_array3(self._json(f"{name}/zarr.json"))
         if flaw:
@@ -167,9 +167,8 @@ class _Zarr:
         if min(opened.shape, default=0) < 0 or min(opened.chunks, default=1) < 1:
             raise MicrographError(f"{self.path.name}: {name} declares a shape that is none; copy it again")
         check_chunk(self.path, opened.shape, opened.chunks, opened.dtype)
-        stored = _Stored(self.path.resolve(), name, opened.shape, opened.dtype)
-        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0], block=0)  # those of the file
-        return da.from_array(stored, chunks, asarray=False, meta=np.empty((0,) * opened.ndim, opened.dtype))
+        stored = Stored(self.path.resolve(), opened.shape, opened.dtype, partial(_read_zarr, name=name))
+        return stored.lazily((*opened.chunks, 1)[0], block=0)  # chunks of the file
 
     def _at(self, name: str) -> Any:
         return (self.path if self.path.is_dir() else zipfile.Path(self.path)).joinpath(*name.split("/"))
@@ -186,25 +185,8 @@ class _Zarr:
         return found if isinstance(found, dict) else {}
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """An array of a store: to dask an array, which opens the store anew, in whichever process it is asked."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        try:
-            return _open_zarr(self.path, self.name)[index]
-        except Exception as error:  # codecs raise anything
-            reason = one_line(error)
-            raise MicrographError(f"{self.path.name}: cannot be read ({reason}); copy it again") from error
+def _read_zarr(path: Path, index: Any, name: str) -> np.ndarray:
+    return _open_zarr(path, name)[index]
 
 
 def _open_zarr(path: Path, name: str) -> Any:

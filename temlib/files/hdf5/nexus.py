@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import BLOCK, check_chunk, frame_chunks, warn
+from temlib.errors import MicrographError
+from temlib.files.contents import check_chunk, warn
+from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -41,7 +42,6 @@ _SECONDS = {
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
 }
 _MOST_TIMES = 10**7  # of frames, where a file states one for each
-_BLOCK = BLOCK
 
 
 def detectors_in(file: h5py.File) -> list[str]:
@@ -101,32 +101,15 @@ def open_dataset(path: str | os.PathLike, dataset: h5py.Dataset) -> da.Array:
     path = Path(path)
     _check_filters(path, dataset)
     check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
-    return _opened(_Frames(path.resolve(), dataset.name, dataset.shape, dataset.dtype), dataset.file)
+    return _opened(path, dataset.name, dataset, dataset.shape)
 
 
-@dataclass(frozen=True)
-class _Frames:
-    """Frames in a file: an array to dask, which opens the file anew, in whichever process it is asked."""
+def _read_frames(path: Path, index: Any, name: str) -> np.ndarray:
+    import h5py
 
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        import h5py
-
-        _register_filters()
-        try:
-            with h5py.File(self.path) as file:
-                return file[self.name][index]
-        except (OSError, KeyError) as error:
-            reason = one_line(error)
-            raise MicrographError(f"{self.path.name}: frames cannot be read ({reason}); copy it again") from error
+    _register_filters()
+    with h5py.File(path) as file:
+        return file[name][index]
 
 
 def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
@@ -135,7 +118,7 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     parts = _parts(path, file, name)
     if not parts:
         return None
-    frames = da.concatenate([_opened(part, file) for part in parts])
+    frames = da.concatenate(parts)
     if frames.ndim == 3 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
@@ -150,7 +133,7 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     return {"data": frames, "axes": axes, "metadata": {"General": {"title": title}}}
 
 
-def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
+def _parts(path: Path, file: h5py.File, name: str) -> list[da.Array]:
     """Find where the frames of a detector are."""
     import h5py
 
@@ -162,7 +145,7 @@ def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
         _check_filters(path, dataset)
         shape = _held(path, dataset)
         shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
-        parts.append(_Frames(path.resolve(), each, shape, dataset.dtype))
+        parts.append(_opened(path, each, dataset, shape))
     if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
         _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
     return parts
@@ -193,13 +176,10 @@ def _linked(path: Path, file: h5py.File, name: str) -> list[str]:
     return [f"{entry}/data/{key}" for key in names]
 
 
-def _opened(part: _Frames, file: h5py.File) -> da.Array:
-    import dask.array as da
-
-    stored = (file[part.name].chunks or (1,))[0]
-    empty = np.empty((0,) * part.ndim, part.dtype)  # without it dask reads to learn the type
-    chunks = frame_chunks(part.shape, part.dtype, stored, _BLOCK)
-    return da.from_array(part, chunks, asarray=False, meta=empty)
+def _opened(path: Path, name: str, dataset: h5py.Dataset, shape: tuple[int, ...]) -> da.Array:
+    read = partial(_read_frames, name=name)
+    stored = Stored(path.resolve(), shape, dataset.dtype, read, "frames cannot be read")
+    return stored.lazily((dataset.chunks or (1,))[0])
 
 
 def _bad_pixels(path: Path, detector: h5py.Group, shape: Sequence[int]) -> np.ndarray:

@@ -141,6 +141,19 @@ def test_frames_in_files_beside_the_master(tmp_path, counts):
         temlib.load_micrograph(tmp_path / "a_master.h5")
 
 
+def test_files_beside_the_master_may_hold_a_frame_each(tmp_path, counts):
+    frames, _ = counts
+    with h5py.File(tmp_path / "a_master.h5", "w") as file:
+        file.create_group("entry/instrument/detector").attrs["NX_class"] = "NXdetector"
+        for number in (1, 2):
+            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(f"{number}.h5", "/frame")
+            with h5py.File(tmp_path / f"{number}.h5", "w") as beside:
+                beside["frame"] = frames[number]
+    for lazy in (False, True):
+        stack = temlib.load_micrograph(tmp_path / "a_master.h5", lazy=lazy)
+        np.testing.assert_array_equal(np.asarray(stack.data), frames[1:3])
+
+
 def test_what_is_wrong_with_a_detectors_file_is_said(tmp_path, counts, monkeypatch):
     frames, _ = counts
     path = write_lambda(tmp_path / "a.nxs", frames)

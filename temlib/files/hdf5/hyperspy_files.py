@@ -140,7 +140,7 @@ class _Hdf5:
         return getattr(self.file.get(name), "shape", None) is not None
 
     def array(self, name: str) -> da.Array:
-        return open_dataset(self.path, self.file[name])
+        return open_dataset(self.path, self.file, name)
 
 
 @dataclass(frozen=True)

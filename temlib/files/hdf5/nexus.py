@@ -90,18 +90,18 @@ def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
     return [frames for frames in found if frames is not None] or _refuse(path, "holds a detector without frames")
 
 
-def open_dataset(path: str | os.PathLike, dataset: h5py.Dataset) -> da.Array:
-    """Open an array of an HDF5 file; what it holds is read when it is computed, in any process.
+def open_dataset(path: str | os.PathLike, file: h5py.File, name: str) -> da.Array:
+    """Open an array of an HDF5 file by its name; what it holds is read when it is computed, in any process.
 
     Raises
     ------
     MicrographError
         When it is compressed by an unknown filter.
     """
-    path = Path(path)
+    path, dataset = Path(path), file[name]
     _check_filters(path, dataset)
     check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
-    return _opened(path, dataset.name, dataset, dataset.shape)
+    return _opened(path, name, dataset, dataset.shape)
 
 
 def _read_frames(path: Path, index: Any, name: str) -> np.ndarray:
@@ -143,9 +143,8 @@ def _parts(path: Path, file: h5py.File, name: str) -> list[da.Array]:
     for each in names:
         dataset = file[each]
         _check_filters(path, dataset)
-        shape = _held(path, dataset)
-        shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
-        parts.append(_opened(path, each, dataset, shape))
+        frames = _opened(path, each, dataset, _held(path, dataset))
+        parts.append(frames[None] if frames.ndim == 2 and len(names) > 1 else frames)
     if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
         _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
     return parts

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from temlib.errors import MicrographError
+from temlib.files.contents import as_dictionary
 from temlib.files.stored import Stored
 
 __all__ = ["read_mrc"]
@@ -114,11 +115,10 @@ def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
         raise MicrographError(f"{path.name}: declares what it does not hold ({described}); copy the file again")
     read = partial(_read_sections, start=header.start, shape=shape, dtype=dtype)
     data = Stored(path.resolve(), shape, dtype.newbyteorder("="), read).lazily()
-    axes = [{"name": name, "size": size} for name, size in zip("zyx", shape, strict=True)]
-    for axis, size in zip(axes[1:], _pixel_size(path, header), strict=True):
-        axis.update({"navigate": False} | ({} if size is None else {"scale": size, "units": "A"}))
-    axes[0]["navigate"] = True
-    return [{"data": data, "axes": axes}]
+    axes: list[dict[str, Any]] = [{"name": "z", "navigate": True}]
+    for name, size in zip("yx", _pixel_size(path, header), strict=True):
+        axes.append({"name": name, "navigate": False} | ({} if size is None else {"scale": size, "units": "A"}))
+    return [as_dictionary(data, axes)]
 
 
 def _read_sections(path: Path, index: Any, start: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

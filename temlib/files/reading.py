@@ -18,8 +18,8 @@ from typing import Any
 
 import h5py
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import Contents, from_dictionary
+from temlib.errors import MicrographError
+from temlib.files.contents import Contents, from_dictionary, one_line_of
 from temlib.files.hdf5 import nexus
 from temlib.files.hdf5.hyperspy_files import read_hspy, read_zspy
 from temlib.files.hdf5.inspection import check_hdf5, is_hdf5
@@ -86,17 +86,11 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     """
     path = Path(path)
     kind = _kind_of(path, reader)
-    try:
+    with one_line_of(path.name):
         if kind.hdf5 or is_hdf5(path):
             check_hdf5(path)
         name = (reader or kind.reader or reader_of(path)).lower()
         found = [from_dictionary(each) for each in _read(path, name, lazy)]
-    except MicrographError:
-        raise
-    except MemoryError as error:
-        raise MicrographError(f"{path.name}: does not fit into memory; pass lazy=True, or check the file") from error
-    except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
-        raise MicrographError(f"{path.name}: cannot be read ({one_line(error)}); check the file") from error
     if not found:
         where = f"put its series {path.stem}_1.ser beside it" if path.suffix.lower() == ".emi" else "check the file"
         raise MicrographError(f"{path.name}: no micrograph in this file (no data); {where}")

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,18 +55,6 @@ _CODECS = {  # none of them makes objects of Python
 _V3_NUMBERS = re.compile(r"bool|u?int\d{1,2}|float\d{2}|complex\d{2,3}")
 
 
-class _Store(Protocol):
-    """Where a file's groups lie, each with a name like that of a path."""
-
-    def groups(self, name: str) -> list[str]: ...
-
-    def attributes(self, name: str) -> dict[str, Any]: ...
-
-    def has_array(self, name: str) -> bool: ...
-
-    def array(self, name: str) -> da.Array: ...
-
-
 def read_hspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Open the signals of an HDF5 file; their data are read when they are computed.
 
@@ -100,12 +88,12 @@ def read_zspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     return _signals(_Zarr(path))
 
 
-def _signals(store: _Store) -> list[dict[str, Any]]:
+def _signals(store: _Hdf5 | _Zarr) -> list[dict[str, Any]]:
     names = [f"Experiments/{name}" for name in store.groups("Experiments")]
     return [_signal(store, name) for name in names if store.has_array(f"{name}/data")]
 
 
-def _signal(store: _Store, name: str) -> dict[str, Any]:
+def _signal(store: _Hdf5 | _Zarr, name: str) -> dict[str, Any]:
     data = store.array(f"{name}/data")
     axes = [_axis(store, f"{name}/axis-{number}") for number in range(data.ndim)]
     old = store.attributes(f"{name}/mapped_parameters")  # before version 1.2
@@ -115,7 +103,7 @@ def _signal(store: _Store, name: str) -> dict[str, Any]:
     return {"data": data, "axes": axes, "metadata": {"General": {"title": title}, "Signal": signal}}
 
 
-def _axis(store: _Store, name: str) -> dict[str, Any]:
+def _axis(store: _Hdf5 | _Zarr, name: str) -> dict[str, Any]:
     axis = dict(store.attributes(name))
     if store.has_array(f"{name}/axis"):
         positions = store.array(f"{name}/axis")
@@ -159,8 +147,7 @@ class _Zarr:
         return bool(self._json(f"{name}/.zarray")) or self._json(f"{name}/zarr.json").get("node_type") == "array"
 
     def array(self, name: str) -> da.Array:
-        flaw = _flaw_of_array(self._json(f"{name}/.zarray")) if self._json(f"{name}/.zarray") else ""
-        flaw = flaw or _flaw_of_array3(self._json(f"{name}/zarr.json"))
+        flaw = _flaw_of_array(self._json(f"{name}/.zarray")) or _flaw_of_array3(self._json(f"{name}/zarr.json"))
         if flaw:
             raise MicrographError(f"{self.path.name}: {name} {flaw}")
         opened = _open_zarr(self.path, name)
@@ -216,6 +203,8 @@ def _check_links(path: Path) -> None:
 
 def _flaw_of_array(described: Mapping[str, Any]) -> str:
     """Say why an array of zarr's second format is not opened, or ""; both formats may lie in one store."""
+    if not described:
+        return ""
     dtype = described["dtype"]
     types = [dtype] if isinstance(dtype, str) else [field[1] for field in dtype if len(field) == 2]
     codecs = [codec for codec in (described.get("compressor"), *(described.get("filters") or ())) if codec]
@@ -242,8 +231,5 @@ def _flaw_of_array3(described: Mapping[str, Any]) -> str:
 
 def _flaw_of_codecs(names: list[Any]) -> str:
     foreign = [str(name)[:40] for name in names if str(name).removeprefix("numcodecs.") not in _CODECS]
-    return (
-        f"is stored by {', '.join(foreign)}, which may run code of its author; save it with blosc or zstd"
-        if foreign
-        else ""
-    )
+    way = f"is stored by {', '.join(foreign)}, which may run code of its author; save it with blosc or zstd"
+    return way if foreign else ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from temlib.errors import MicrographError
-from temlib.files.contents import check_chunk, warn
+from temlib.files.contents import as_dictionary, check_chunk, warn
 from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     seconds = _frame_time(file[name])
     time: dict[str, Any] = {"name": "time", "scale": seconds, "units": "s"} if seconds else {"name": "frame"}
     axes = [time | {"navigate": True}] * (frames.ndim - 2) + [{"name": name, "navigate": False} for name in "yx"]
-    title = f"{path.stem}, {name.rpartition('/')[2]}"
-    return {"data": frames, "axes": axes, "metadata": {"General": {"title": title}}}
+    return as_dictionary(frames, axes, f"{path.stem}, {name.rpartition('/')[2]}")
 
 
 def _parts(path: Path, file: h5py.File, name: str) -> list[da.Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "Box",
     "Runs",
     "as_labels",
+    "check_size",
     "numbers_for",
     "outlined",
     "outlines",
@@ -50,6 +52,12 @@ def as_labels(labels: Any, name: str = "labels") -> np.ndarray:
             f"{name}: labels lie between 0 and {_LARGEST_NUMBER}; these reach from {array.min()} to {array.max()}"
         )
     return array.astype(np.int32)
+
+
+def check_size(name: str, shape: Sequence[int]) -> None:
+    """Refuse an array that is larger than any label image."""
+    if prod(shape) > LARGEST_IMAGE:
+        raise MicrographError(f"{name}: an array of shape {tuple(shape)} is too large; give one label image")
 
 
 def outlines(labels: Any) -> list[np.ndarray]:

@@ -64,23 +64,22 @@ def _add_figures(commands: Any) -> argparse.ArgumentParser:
         description="Run notebooks 01 to 06 and write figures, scores and provenance to figures/DATA-ENCODER/; "
         "what an earlier run of the same name wrote there is replaced. Run it in a clone of temlib.",
     )
-    figures.add_argument(
-        "--data", choices=list(datasets.DATASETS), default="simulated", help="default: simulated, which is embedded"
-    )
-    figures.add_argument(
+    add = figures.add_argument
+    add("--data", choices=list(datasets.DATASETS), default="simulated", help="default: simulated, which is embedded")
+    add(
         "--encoder",
         default="bundled",
         help="'bundled' (default: pre-trained by temlib on synthetic micrographs, needs nothing from outside), "
         "'imagenet' (the paper's), 'random', or the path of a weights file",
     )
-    figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
-    figures.add_argument(
+    add("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
+    add(
         "--parameters",
         type=Path,
         metavar="FILE",
         help="yaml file with other values for notebook parameters; give --root too, to keep the usual run's figures",
     )
-    figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
+    add("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures, again="the same command begins again with notebook 01")
     return figures
 
@@ -94,21 +93,18 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "files that hold no micrograph are left alone. The exit status is 1 when a file could not be done. Of a movie, "
         "when --out ends in .zspy, write the mask of each frame, chunk by chunk. What was stopped goes on.",
     )
-    segment.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie"
-    )
-    segment.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie"
-    )
-    segment.add_argument(
+    add = segment.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie")
+    add("--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie")
+    add(
         "--model",
         type=Path,
         metavar="FILE",
         help="a segmenter saved by temlib; or one that temlib brings, by name: 'labelled' (default), which real "
         "labels taught, too, or 'synthetic', which learned from synthetic micrographs alone",
     )
-    segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
-    segment.add_argument(
+    add("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
+    add(
         "--diameter",
         type=_diameter,
         default={},
@@ -116,57 +112,55 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         help="of the particles that are looked for: '4nm', '30px', or a range, '2-10nm'; it sets the scale, and what "
         "is far from it in size is no particle",
     )
-    segment.add_argument(
+    add(
         "--contrast",
         choices=CONTRASTS,
         help="'dark' particles (default), 'bright' ones as in dark field, or 'auto': what the network doubts less",
     )
-    segment.add_argument(
+    add(
         "--min-confidence",
         type=_share,
         metavar="SHARE",
         help="leave out particles that are less sure, 0 to 1; default: the segmenter's choice",
     )
-    segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument(
+    add("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    add(
         "--signal",
         type=_signal,
         metavar="N|TITLE",
         help="number (from 0) or title of the image, or movie, to take from files that hold several",
     )
-    segment.add_argument(
+    add(
         "--no-scale-bar",
         action="store_true",
         help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
     )
-    segment.add_argument(
+    add(
         "--marks",
         choices=MARKS,
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
     )
-    segment.add_argument(
+    add(
         "--review",
         type=Path,
         metavar="FOLDER",
         help="apply what was decided about particles in a ParticleReviewer that saved into this folder",
     )
-    segment.add_argument(
+    add(
         "--runtime",
         choices=[*RUNTIMES, "auto"],
         default="auto",
         help="default: auto, OpenVINO where it is installed, else keras",
     )
-    segment.add_argument(
+    add(
         "--overwrite",
         action="store_true",
         help="do again what is done, and replace what stands under the names of results",
     )
-    segment.add_argument(
-        "--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows"
-    )
-    segment.add_argument("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
-    segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
-    segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
+    add("--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows")
+    add("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
+    add("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
+    add("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
     segment.set_defaults(run=_segment, again="what is done is kept, and the same command goes on from there")
     return segment
 
@@ -179,35 +173,30 @@ def _add_track(commands: Any) -> argparse.ArgumentParser:
         "place, and what happens to it (appears, splits from, leaves, merges into, dissolves). What was stopped goes "
         "on.",
     )
-    track.add_argument(
+    add = track.add_argument
+    add(
         "particles",
         type=Path,
         metavar="FILE",
         help="numbered frames, as 'temlib segment MOVIE --particles' writes them",
     )
-    track.add_argument("--out", type=Path, required=True, metavar="NAME.csv", help="the table")
-    track.add_argument(
-        "--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out"
-    )
-    track.add_argument(
+    add("--out", type=Path, required=True, metavar="NAME.csv", help="the table")
+    add("--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out")
+    add(
         "--signal",
         type=_signal,
         metavar="N|TITLE",
         help="of --frames: number (from 0) or title in a file of several",
     )
-    track.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    track.add_argument("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
-    track.add_argument(
-        "--reach", type=float, metavar="PX", help="how far a particle may get in a frame; default: its diameter"
-    )
-    track.add_argument(
-        "--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2"
-    )
-    track.add_argument("--chunk", type=int, metavar="N", help="frames that are read together")
-    track.add_argument(
+    add("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    add("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
+    add("--reach", type=float, metavar="PX", help="how far a particle may get in a frame; default: its diameter")
+    add("--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2")
+    add("--chunk", type=int, metavar="N", help="frames that are read together")
+    add(
         "--challenge", type=Path, metavar="FOLDER", help="write the tracks as the Cell Tracking Challenge has them, too"
     )
-    track.add_argument("--overwrite", action="store_true", help="replace what stands under the names of results")
+    add("--overwrite", action="store_true", help="replace what stands under the names of results")
     track.set_defaults(run=_track, again="what is done is kept, and the same command goes on from there")
     return track
 
@@ -219,10 +208,9 @@ def _add_workshop(commands: Any) -> argparse.ArgumentParser:
         description="Write a workshop kit into a new folder: notebooks to fill in, their solutions, the package with "
         "data and weights, a handout and a check of the laptop. Run it in a clone of temlib.",
     )
-    workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
-    workshop.add_argument(
-        "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
-    )
+    add = workshop.add_argument
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    add("--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind")
     workshop.set_defaults(run=_workshop, again="nothing is left of it, the same command begins again")
     return workshop
 

@@ -45,7 +45,6 @@ REGISTRY = CARRIED / "registry"
 """Folder of a table for each data set: its micrographs, their splits and sums."""
 
 _SILENT = 30.0  # seconds without a byte after which a server is given up
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ class Annotated:
 
 def table(dataset: str) -> pd.DataFrame:
     """List the micrographs of a data set: name, group (article) and split, in a fixed order."""
-    _check_name(dataset)
+    if dataset not in DATASETS:
+        raise DatasetError(f"no data set is called {dataset!r}; choose from {', '.join(DATASETS)}")
     return _registry(dataset)[["name", "group", "split"]]
 
 
@@ -174,11 +174,6 @@ def assign_splits(groups: Sequence[str], sizes: dict[str, int], seed: int) -> li
         if split in room:
             room[split] -= int(counts[index])
     return [of_group[group] for group in groups]
-
-
-def _check_name(dataset: str) -> None:
-    if dataset not in DATASETS:
-        raise DatasetError(f"no data set is called {dataset!r}; choose from {', '.join(DATASETS)}")
 
 
 def _registry(dataset: str) -> pd.DataFrame:
@@ -265,8 +260,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, seconds: float = 60
             downloader=Bounded(timeout=silent, chunk_size=256),
         )
     except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
-        reason = one_line(error, 200)
-        raise DatasetError(f"{type(error).__name__}: {reason}") from error
+        raise DatasetError(f"{type(error).__name__}: {one_line(error, 200)}") from error
     return Path(path)
 
 

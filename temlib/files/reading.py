@@ -39,19 +39,16 @@ class Kind:
     ----------
     reader : str
         What reads them; "" where the layout within the file tells.
-    lazy : bool
-        Whether their numbers can stay in the file until they are computed; others are read at once.
     hdf5 : bool
         Whether they are HDF5, which is looked through first.
     """
 
     reader: str
-    lazy: bool = True
     hdf5: bool = False
 
 
 READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
-    **{suffix: Kind("Picture", lazy=suffix in ("tif", "tiff")) for suffix in PICTURES},
+    **dict.fromkeys(PICTURES, Kind("Picture")),
     **dict.fromkeys(("dm3", "dm4"), Kind("DigitalMicrograph")),
     "emd": Kind("EMD", hdf5=True),
     **dict.fromkeys(("emi", "ser"), Kind("TIA")),

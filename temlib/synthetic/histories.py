@@ -236,9 +236,9 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
     world, reach = _begin(scene, changes, drift, times[-1], rng)
     rows: list[dict[str, np.ndarray]] = []
     ends: dict[int, tuple[str, int]] = {}
+    seen: set[int] = set()
     for frame, time in enumerate(times):
         merged: dict[int, int] = {}
-        before = world.number
         if frame:
             world.grow(time)
             world.ripen()
@@ -249,11 +249,9 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
             merged = world.coalesce()
             world.nucleate(time)
         rows.append(_rows(world, frame, time, drift[frame]))
-        seen = set(rows[-1]["particle"].tolist())
+        before, seen = seen, set(rows[-1]["particle"].tolist())
         ends |= {small: _end_of_merged(large, merged, seen) for small, large in merged.items()}
-        lost = (
-            np.isin(world.number, list(_last_seen(rows, before) - seen)) if frame else np.zeros(len(world.number), bool)
-        )
+        lost = np.isin(world.number, list(before - seen))
         ends |= dict.fromkeys(world.number[lost].tolist(), ("leaves", 0))
         world.keep(~lost)  # what has left does not come back
     table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -302,10 +300,6 @@ def _rows(world: _World, frame: int, time: float, drift: np.ndarray) -> dict[str
         "diameter_nm": 2 * radius,
         "whole": whole,
     }
-
-
-def _last_seen(rows: list[dict[str, np.ndarray]], before: np.ndarray) -> set[int]:
-    return set(rows[-2]["particle"].tolist()) & set(before.tolist())
 
 
 def _events(particles: pd.DataFrame, ends: dict[int, tuple[str, int]], frames: int) -> pd.DataFrame:

@@ -155,11 +155,10 @@ def scan(scene: Scene, signal: np.ndarray, rng: np.random.Generator) -> np.ndarr
     """Scan line by line: each line is displaced a little, and of a slightly different brightness."""
     shifts = rng.normal(0, scene.scan_jitter_px, len(signal)).astype(np.float32)
     brightness = rng.normal(1, scene.scan_flicker, len(signal)).astype(np.float32)
-    if not scene.scan_jitter_px:
-        return np.maximum(signal * np.maximum(brightness, 0)[:, None], 0)
-    ramp = np.exp(-2j * np.pi * np.fft.rfftfreq(signal.shape[1])[None, :] * shifts[:, None]).astype(np.complex64)
-    moved = fft.irfft(fft.rfft(signal, axis=1) * ramp, signal.shape[1], axis=1)
-    return np.maximum(moved * np.maximum(brightness, 0)[:, None], 0)
+    if scene.scan_jitter_px:
+        ramp = np.exp(-2j * np.pi * np.fft.rfftfreq(signal.shape[1])[None, :] * shifts[:, None]).astype(np.complex64)
+        signal = fft.irfft(fft.rfft(signal, axis=1) * ramp, signal.shape[1], axis=1)
+    return np.maximum(signal * np.maximum(brightness, 0)[:, None], 0)
 
 
 def fly_back(scene: Scene, pixels: np.ndarray) -> np.ndarray:

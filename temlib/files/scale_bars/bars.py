@@ -74,14 +74,9 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     grey = np.asarray(grey, dtype=np.float32)
     if min(grey.shape) < 2 * _SHORTEST:
         return []
-    tops, bottoms = _edges(grey)
-    found: list[Bar] = []
-    for rising in (1, -1):
-        for y0, y1, x0, x1 in [*_pairs(tops[rising], bottoms[rising]), *_cut(tops[rising], len(grey))]:
-            bar = _measured(grey, y0, y1, x0, x1)
-            if bar is not None:
-                found.append(bar)
-    kept = _best_of_each(found)
+    rises, falls = _edges(grey)
+    pairs = [*_pairs(rises, falls), *_cut(rises, len(grey)), *_pairs(falls, rises), *_cut(falls, len(grey))]
+    kept = _best_of_each([bar for pair in pairs if (bar := _measured(grey, *pair))])
     return [_with_outline(grey, bar) for bar in kept if not any(_is_around(bar, other) for other in kept)]
 
 
@@ -126,15 +121,14 @@ def is_half(bar: Bar, label: tuple[float, float, float, float], grey: np.ndarray
     return bool(((runs > 0.6 * bar.length) & (runs < 1.5 * bar.length)).any())
 
 
-def _edges(grey: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give runs (y, x0, x1) of rising and falling steps down the rows: where bars of either tone may begin and end."""
     even = ndimage.uniform_filter1d(grey, _SMOOTHED, axis=1, mode="nearest")
     step = np.zeros_like(even)
     step[1:-1] = even[2:] - even[:-2]
     noise = 1.4826 * np.median(np.abs(step - np.median(step)))
     least = max(_LEAST_CONTRAST * 0.6, min(2.0 * noise, 40.0))
-    rises, falls = _runs(step > least), _runs(step < -least)
-    return {1: rises, -1: falls}, {1: falls, -1: rises}
+    return _runs(step > least), _runs(step < -least)
 
 
 def _runs(mask: np.ndarray) -> np.ndarray:

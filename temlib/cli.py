@@ -290,10 +290,9 @@ def _segment(options: argparse.Namespace) -> int:
     done = segment_files(inputs.files, options.out, segmenter, **settings, **_of_both(options))
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
-    doubtful = [
-        f"{row['file']}: doubtful, {row['warning']}" for row in done.micrographs.to_dict("records") if row["warning"]
-    ]
-    read = [row["note"] for row in done.micrographs.to_dict("records") if row["note"]]
+    rows = done.micrographs.to_dict("records")
+    doubtful = [f"{row['file']}: doubtful, {row['warning']}" for row in rows if row["warning"]]
+    read = [row["note"] for row in rows if row["note"]]
     failed = [f"temlib: {reason}" for reason in done.failed.values()]
     for line in [*inputs.notes, *done.notes, *read, *doubtful, *failed]:
         print(readable(line), file=sys.stderr)

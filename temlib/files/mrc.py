@@ -6,7 +6,6 @@ signed, unless IMOD's flags say otherwise, or the largest grey level that the he
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,7 +88,7 @@ class _Header:
         return not (least >= 0 and 127 < largest <= 255)
 
 
-def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_mrc(path: Path) -> list[dict[str, Any]]:
     """Open an MRC file of either byte order; its sections are read when they are computed.
 
     Returns
@@ -103,7 +102,6 @@ def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When it is shorter than its header says, or of a mode that is not known.
     """
-    path = Path(path)
     header = _header_of(path)
     shape, dtype = header.shape, header.dtype
     if dtype is None:

@@ -59,7 +59,7 @@ READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
 }
 
 
-def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[Contents]:
+def read_signals(path: Path, reader: str | None = None, lazy: bool = False) -> list[Contents]:
     """Open all that a file holds.
 
     Parameters
@@ -81,7 +81,6 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     MicrographError
         When the file is missing, of an unknown type, or damaged.
     """
-    path = Path(path)
     kind = _kind_of(path, reader)
     with one_line_of(path.name):
         if kind.hdf5 or is_hdf5(path):

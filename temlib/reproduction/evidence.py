@@ -85,9 +85,8 @@ def seeds(scores: pd.DataFrame) -> Figure:
         plain_axes(axes, y="IoU with the truth")
     column[-1, 0].set_xlabel("test micrograph", fontsize=FONT_PT)
     numbers = ", ".join(str(seed) for seed in scores["seed"].unique())
-    explain(
-        figure, ["ML", "TL"], f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
-    )
+    caption = f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
+    explain(figure, ["ML", "TL"], caption)
     return figure
 
 

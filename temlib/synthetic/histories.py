@@ -21,7 +21,7 @@ from temlib.synthetic.scene import Scene
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Changes", "History", "happen"]
+__all__ = ["Changes", "happen"]
 
 _RIPENING_STEPS = 20  # between two frames
 _TRIALS = 30  # to find room for a nucleus
@@ -91,29 +91,6 @@ class Changes:
         check_ranges(self)
         if np.shape(self.drift_nm_s) != (2,):
             raise ValueError(f"drift_nm_s={self.drift_nm_s!r} must be two velocities [nm/s], along y and x")
-
-
-@dataclass(frozen=True)
-class History:
-    """All that happened.
-
-    Attributes
-    ----------
-    particles : DataFrame
-        A row for each particle in each frame in whose field it lies: ``particle``, ``frame``, ``time_s``, ``y_nm`` and
-        ``x_nm`` of the centre in the frame, ``diameter_nm``, ``whole``.
-    events : DataFrame
-        ``frame``, ``particle``, ``event``, and ``partner``, the particle into which it merged, else 0.
-    frames : DataFrame
-        ``frame``, ``time_s``, ``drift_y_nm`` and ``drift_x_nm``, by which the image has moved since the first.
-    reach_px : int
-        How far beyond the field the film reaches on each side.
-    """
-
-    particles: pd.DataFrame
-    events: pd.DataFrame
-    frames: pd.DataFrame
-    reach_px: int
 
 
 @dataclass
@@ -208,7 +185,9 @@ class _World:
         return np.hypot(*outside.T) < self.diameter / 2 - self.scene.pixel_size_nm
 
 
-def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator) -> History:
+def happen(
+    scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
     """Let happen to the particles of a scene what changes them, frame by frame.
 
     Parameters
@@ -221,6 +200,18 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
         What changes.
     rng : Generator
         The same seed gives the same bytes.
+
+    Returns
+    -------
+    particles : DataFrame
+        A row for each particle in each frame in whose field it lies: ``particle``, ``frame``, ``time_s``, ``y_nm`` and
+        ``x_nm`` of the centre in the frame, ``diameter_nm``, ``whole``.
+    events : DataFrame
+        ``frame``, ``particle``, ``event``, and ``partner``, the particle into which it merged, else 0.
+    frames : DataFrame
+        ``frame``, ``time_s``, ``drift_y_nm`` and ``drift_x_nm``, by which the image has moved since the first.
+    reach_px : int
+        How far beyond the field the film reaches on each side.
 
     Raises
     ------
@@ -257,7 +248,7 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
     table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     moved = {"frame": np.arange(frames), "time_s": times, "drift_y_nm": drift[:, 0], "drift_x_nm": drift[:, 1]}
     particles = pd.DataFrame(table)
-    return History(particles, _events(particles, ends, frames), pd.DataFrame(moved), reach)
+    return particles, _events(particles, ends, frames), pd.DataFrame(moved), reach
 
 
 def _end_of_merged(large: int, merged: dict[int, int], seen: set[int]) -> tuple[str, int]:

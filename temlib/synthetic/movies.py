@@ -208,11 +208,11 @@ def movie(scene: Scene, frames: int, seed: int = 0, name: str = "movie", **chang
         if getattr(scene, what):
             raise ValueError(f"a movie has no {what}; leave {what} out of its scene")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_HISTORY,)))
-    history = happen(scene, frames, told, rng)
+    particles, events, states, reach_px = happen(scene, frames, told, rng)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_CAMERA,)))
-    defocus = scene.defocus_nm + told.defocus_nm_s * history.frames["time_s"]
+    defocus = scene.defocus_nm + told.defocus_nm_s * states["time_s"]
     dose = scene.dose * rng.lognormal(0, told.dose_spread, frames)
     dropped = rng.random(frames) < told.dropped
-    states = history.frames.assign(defocus_nm=defocus, dose=dose, dropped=dropped)
-    particles = history.particles.assign(shown=~dropped[history.particles["frame"].to_numpy()])
-    return SyntheticMovie(name, scene, told, seed, particles, history.events, states, history.reach_px)
+    states = states.assign(defocus_nm=defocus, dose=dose, dropped=dropped)
+    particles = particles.assign(shown=~dropped[particles["frame"].to_numpy()])
+    return SyntheticMovie(name, scene, told, seed, particles, events, states, reach_px)

@@ -308,9 +308,8 @@ def _cover(scene: Scene, particle: Particle) -> tuple[tuple[slice, slice], np.nd
     number = inside[1:, 1:].view(np.int8) + inside[1:, :-1] + inside[:-1, 1:] + inside[:-1, :-1]
     covered = number == 4
     on_outline = np.nonzero((number > 0) & ~covered if min(number.shape) > 8 else number >= 0)
-    points = thickness(y[on_outline[0]] + _OFFSETS[:, None, None], x[on_outline[1]] + _OFFSETS[None, :, None]).reshape(
-        _SUBPIXELS**2, -1
-    )
+    within = y[on_outline[0]] + _OFFSETS[:, None, None], x[on_outline[1]] + _OFFSETS[None, :, None]
+    points = thickness(*within).reshape(_SUBPIXELS**2, -1)
     mean[on_outline] = points.mean(0)
     covered[on_outline] = 2 * np.count_nonzero(points, axis=0) >= _SUBPIXELS**2
     return (rows, columns), mean, covered

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from temlib.errors import MicrographError
@@ -26,7 +27,6 @@ from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 __all__ = ["read_hspy", "read_zspy"]
 
@@ -55,7 +55,7 @@ _CODECS = {  # none of them makes objects of Python
 _V3_NUMBERS = re.compile(r"bool|u?int\d{1,2}|float\d{2}|complex\d{2,3}")
 
 
-def read_hspy(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_hspy(path: Path) -> list[dict[str, Any]]:
     """Open the signals of an HDF5 file; their data are read when they are computed.
 
     Returns
@@ -63,13 +63,11 @@ def read_hspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     list of dict
         ``data``, a dask array, ``axes`` and ``metadata``.
     """
-    import h5py
-
     with h5py.File(path) as file:
-        return _signals(_Hdf5(Path(path), file))
+        return _signals(_Hdf5(path, file))
 
 
-def read_zspy(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_zspy(path: Path) -> list[dict[str, Any]]:
     """Open the signals of a zarr store, a folder or a zip; their data are read when they are computed.
 
     Returns
@@ -82,7 +80,6 @@ def read_zspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When a link leads out of the store, or an array is compressed by what temlib does not trust.
     """
-    path = Path(path)
     if path.is_dir():
         _check_links(path)
     return _signals(_Zarr(path))
@@ -208,9 +205,8 @@ def _flaw_of_array(described: Mapping[str, Any]) -> str:
     dtype = described["dtype"]
     types = [dtype] if isinstance(dtype, str) else [field[1] for field in dtype if len(field) == 2]
     codecs = [codec for codec in (described.get("compressor"), *(described.get("filters") or ())) if codec]
-    types += [
-        codec[key] for codec in codecs for key in ("dtype", "astype", "encode_dtype", "decode_dtype") if key in codec
-    ]
+    of_numbers = ("dtype", "astype", "encode_dtype", "decode_dtype")
+    types += [codec[key] for codec in codecs for key in of_numbers if key in codec]
     if not types or not all(isinstance(each, str) and _NUMBERS.fullmatch(each) for each in types):
         return "holds no plain numbers"
     return _flaw_of_codecs([codec.get("id") for codec in codecs])

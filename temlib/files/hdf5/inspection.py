@@ -250,10 +250,8 @@ def _renew() -> None:
         helper.returncode = 0  # the parent's, who waits for it
         with open(os.devnull, "r+b") as nowhere:
             for pipe in (helper.stdin, helper.stdout):
-                if pipe is not None and not pipe.closed:
-                    os.dup2(
-                        nowhere.fileno(), pipe.fileno(), inheritable=False
-                    )  # else it would not see its parent's end
+                if pipe is not None and not pipe.closed:  # else it would not see its parent's end
+                    os.dup2(nowhere.fileno(), pipe.fileno(), inheritable=False)
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,13 +7,13 @@ are not pixels of the specimen: such files state no pixel size of the micrograph
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from temlib.errors import MicrographError
@@ -22,7 +22,6 @@ from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 __all__ = ["detectors_in", "open_dataset", "read_detectors", "text"]
 
@@ -46,8 +45,6 @@ _MOST_TIMES = 10**7  # of frames, where a file states one for each
 
 def detectors_in(file: h5py.File) -> list[str]:
     """Name the groups of class ``NXdetector``, also where a Lambda's file leaves the class out."""
-    import h5py
-
     found = []
 
     def look(name: str, item: Any) -> None:
@@ -59,7 +56,7 @@ def detectors_in(file: h5py.File) -> list[str]:
     return found or ([usual] if isinstance(file.get(f"{usual}/data"), h5py.Dataset) else [])
 
 
-def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_detectors(path: Path) -> list[dict[str, Any]]:
     """Open the frames of each detector in a file; they are read when they are computed.
 
     Pixels that the detector's ``pixel_mask`` rejects (gaps between modules, dead, hot) become NaN,
@@ -82,15 +79,12 @@ def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When frames are missing, damaged, or compressed by an unknown filter.
     """
-    import h5py
-
-    path = Path(path)
     with h5py.File(path) as file:
         found = [_read(path, file, name) for name in detectors_in(file)]
     return [frames for frames in found if frames is not None] or _refuse(path, "holds a detector without frames")
 
 
-def open_dataset(path: str | os.PathLike, file: h5py.File, name: str) -> da.Array:
+def open_dataset(path: Path, file: h5py.File, name: str) -> da.Array:
     """Open an array of an HDF5 file by its name; what it holds is read when it is computed, in any process.
 
     Raises
@@ -98,15 +92,13 @@ def open_dataset(path: str | os.PathLike, file: h5py.File, name: str) -> da.Arra
     MicrographError
         When it is compressed by an unknown filter.
     """
-    path, dataset = Path(path), file[name]
+    dataset = file[name]
     _check_filters(path, dataset)
     check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
     return _opened(path, name, dataset, dataset.shape)
 
 
 def _read_frames(path: Path, index: Any, name: str) -> np.ndarray:
-    import h5py
-
     _register_filters()
     with h5py.File(path) as file:
         return file[name][index]
@@ -134,8 +126,6 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
 
 def _parts(path: Path, file: h5py.File, name: str) -> list[da.Array]:
     """Find where the frames of a detector are."""
-    import h5py
-
     own = file[name].get("data")
     names = [f"{name}/data"] if isinstance(own, h5py.Dataset) else _linked(path, file, name)
     parts = []
@@ -202,8 +192,6 @@ def _frame_time(detector: h5py.Group) -> float | None:
 
 def _check_filters(path: Path, dataset: h5py.Dataset) -> None:
     """Check that what compressed the frames can be undone here."""
-    import h5py
-
     _register_filters()
     plist = dataset.id.get_create_plist()
     for index in range(plist.get_nfilters()):

@@ -162,9 +162,8 @@ def as_markers(labels: Any, image: Any = None, **style: Any) -> Polygons:
         axes = signal.axes_manager.signal_axes
         scale, offset = np.array([axis.scale for axis in axes]), np.array([axis.offset for axis in axes])
     corners = [ring[:, ::-1] * scale + offset for ring in outlines(labels)]
-    return hyperspy_api().plot.markers.Polygons(
-        corners, **({"edgecolors": COLOURS["found"], "facecolors": "none"} | style)
-    )
+    style = {"edgecolors": COLOURS["found"], "facecolors": "none"} | style
+    return hyperspy_api().plot.markers.Polygons(corners, **style)
 
 
 def _read_image(path: Path, suffix: str, shape: tuple[int, ...] | None, chosen: int | None) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Bar", "find_bars", "joined"]
+__all__ = ["Bar", "find_bars", "is_half", "joined", "runs"]
 
 _SMOOTHED = 7  # px along a row, against noise
 _SHORTEST = 12  # px
@@ -116,9 +116,9 @@ def is_half(bar: Bar, label: tuple[float, float, float, float], grey: np.ndarray
     line = grey[rows].mean(axis=0)
     tone = float(np.median(line[int(bar.x0 + 0.2 * bar.length) : int(bar.x1 - 0.2 * bar.length) + 1]))
     alike = np.abs(line[max(int(first), 0) : max(int(last), 0)] - tone) < 0.4 * abs(bar.contrast)
-    change = np.flatnonzero(np.diff(np.pad(alike, 1).astype(np.int8)))
-    runs = change[1::2] - change[::2]
-    return bool(((runs > 0.6 * bar.length) & (runs < 1.5 * bar.length)).any())
+    _, starts, ends = runs(alike[None]).T
+    lengths = ends - starts
+    return bool(((lengths > 0.6 * bar.length) & (lengths < 1.5 * bar.length)).any())
 
 
 def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,17 +128,15 @@ def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     step[1:-1] = even[2:] - even[:-2]
     noise = 1.4826 * np.median(np.abs(step - np.median(step)))
     least = max(_LEAST_CONTRAST * 0.6, min(2.0 * noise, 40.0))
-    return _runs(step > least), _runs(step < -least)
+    rises, falls = (runs(steep) for steep in (step > least, step < -least))
+    return rises[rises[:, 2] - rises[:, 1] >= _SHORTEST], falls[falls[:, 2] - falls[:, 1] >= _SHORTEST]
 
 
-def _runs(mask: np.ndarray) -> np.ndarray:
-    """Give runs along the rows, of at least the shortest length: int array (n, 3) of y, x0, x1 (behind the end)."""
-    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
-    change = np.diff(padded, axis=1)
+def runs(mask: np.ndarray) -> np.ndarray:
+    """Give the runs along the rows of a mask: int array (n, 3) of y, x0, x1 (behind the end)."""
+    change = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     ys, starts = np.nonzero(change == 1)
-    ends = np.nonzero(change == -1)[1]
-    long = ends - starts >= _SHORTEST
-    return np.stack([ys[long], starts[long], ends[long]], axis=1)
+    return np.stack([ys, starts, np.nonzero(change == -1)[1]], axis=1)
 
 
 def _pairs(tops: np.ndarray, bottoms: np.ndarray) -> list[tuple[int, int, int, int]]:

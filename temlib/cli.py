@@ -123,7 +123,7 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         metavar="SHARE",
         help="leave out particles that are less sure, 0 to 1; default: the segmenter's choice",
     )
-    add("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    add("--pixel-size", dest="pixel_size_nm", type=float, metavar="NM", help="in place of what the files say")
     add(
         "--signal",
         type=_signal,
@@ -188,9 +188,15 @@ def _add_track(commands: Any) -> argparse.ArgumentParser:
         metavar="N|TITLE",
         help="of --frames: number (from 0) or title in a file of several",
     )
-    add("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
+    add("--pixel-size", dest="pixel_size_nm", type=float, metavar="NM", help="in place of what the files say")
     add("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
-    add("--reach", type=float, metavar="PX", help="how far a particle may get in a frame; default: its diameter")
+    add(
+        "--reach",
+        dest="reach_px",
+        type=float,
+        metavar="PX",
+        help="how far a particle may get in a frame; default: its diameter",
+    )
     add("--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2")
     add("--chunk", type=int, metavar="N", help="frames that are read together")
     add(
@@ -245,9 +251,11 @@ def _diameter(text: str) -> dict[str, Any]:
 
 def _of_both(options: argparse.Namespace) -> dict[str, Any]:
     """Give what is asked of micrographs and of movies alike."""
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
-    settings |= {"contrast": options.contrast, "marks": options.marks, "overwrite": options.overwrite}
-    return settings | options.diameter
+    return _named(options, "scale", "pixel_size_nm", "signal", "contrast", "marks", "overwrite") | options.diameter
+
+
+def _named(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
 
 
 def _segment_movie(options: argparse.Namespace) -> int:
@@ -261,8 +269,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
-    where["what"] = "particles" if options.particles else "mask"
+    where = _named(options, "scheduler", "workers", "chunk") | {"what": "particles" if options.particles else "mask"}
     frames = segment_movie(options.files[0], options.out, segmenter, **where, **_of_both(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
@@ -304,10 +311,8 @@ def _segment(options: argparse.Namespace) -> int:
 def _track(options: argparse.Namespace) -> None:
     from temlib.jobs.tracks import track_movie
 
-    settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
-    settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
-    settings |= {"challenge": options.challenge, "signal": options.signal}
-    found = track_movie(options.particles, options.out, options.frames, **settings)
+    names = ("pixel_size_nm", "seconds", "reach_px", "gap", "chunk", "overwrite", "challenge", "signal")
+    found = track_movie(options.particles, options.out, options.frames, **_named(options, *names))
     print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
     if options.challenge:
         print(f"{options.challenge}: masks and res_track.txt")

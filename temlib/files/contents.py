@@ -35,7 +35,7 @@ __all__ = [
     "from_dictionary",
     "in_memory",
     "left_in_file",
-    "one_line_of",
+    "said_in_one_line",
     "warn",
 ]
 
@@ -198,12 +198,12 @@ def in_memory(data: np.ndarray | da.Array, name: str) -> np.ndarray:
             f"{name}: needs {needed / 2**30:.2g} GiB, more than the memory that is free; pass lazy=True"
         )
     _check_pieces(data, name)
-    with one_line_of(name):
+    with said_in_one_line(name):
         return _computed(data)
 
 
 @contextmanager
-def one_line_of(name: str) -> Iterator[None]:
+def said_in_one_line(name: str) -> Iterator[None]:
     """Say in one line what is wrong with a file over which a library stumbles."""
     try:
         yield

@@ -149,7 +149,7 @@ def label_errors(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figure:
+def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None, words: str = "mean IoU") -> Figure:
     """Draw the mean IoU of several ways to learn, a row each: open circles are seeds, full ones their mean.
 
     Parameters
@@ -160,28 +160,9 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
         Column that names the way.
     of : str, optional
         Column that names what was learned from, or the data, a colour each.
+    words : str
+        What is drawn.
     """
-    return _rows_of_circles(table, way, of, "mean IoU")
-
-
-def gains(table: pd.DataFrame, way: str, reference: str, of: str | None = None) -> Figure:
-    """Draw what each way gains on a reference, paired by seed; as :func:`ways_to_learn`, whose parameters it takes.
-
-    Parameters
-    ----------
-    reference : str
-        The way that the others are compared with, seed by seed (and, where ``of`` is given, kind by kind).
-    """
-    keys = ["seed"] if of is None else ["seed", of]
-    known = table[table[way] == reference].set_index(keys)["iou"].rename("reference")
-    others = table[table[way] != reference].join(known, on=keys)
-    others = others.assign(iou=others["iou"] - others["reference"]).dropna(subset="iou")
-    figure = _rows_of_circles(others, way, of, f"gain of mean IoU on “{reference}”, same seed")
-    figure.axes[0].axvline(0, color="0.6", lw=0.8, zorder=0)
-    return figure
-
-
-def _rows_of_circles(table: pd.DataFrame, way: str, of: str | None, words: str) -> Figure:
     ways = list(table[way].unique())
     kinds = [None] if of is None else list(table[of].unique())
     figure, ((ax,),) = panels(1, 1, (6.5, 0.26 * len(ways) + 0.9))
@@ -200,6 +181,23 @@ def _rows_of_circles(table: pd.DataFrame, way: str, of: str | None, words: str) 
     ax.set_axisbelow(True)
     if of is not None:
         figure.legend(loc="outside lower center", ncols=len(kinds), fontsize=FONT_PT, frameon=False)
+    return figure
+
+
+def gains(table: pd.DataFrame, way: str, reference: str, of: str | None = None) -> Figure:
+    """Draw what each way gains on a reference, paired by seed; as :func:`ways_to_learn`, whose parameters it takes.
+
+    Parameters
+    ----------
+    reference : str
+        The way that the others are compared with, seed by seed (and, where ``of`` is given, kind by kind).
+    """
+    keys = ["seed"] if of is None else ["seed", of]
+    known = table[table[way] == reference].set_index(keys)["iou"].rename("reference")
+    others = table[table[way] != reference].join(known, on=keys)
+    others = others.assign(iou=others["iou"] - others["reference"]).dropna(subset="iou")
+    figure = ways_to_learn(others, way, of, f"gain of mean IoU on “{reference}”, same seed")
+    figure.axes[0].axvline(0, color="0.6", lw=0.8, zorder=0)
     return figure
 
 

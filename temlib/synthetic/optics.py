@@ -124,7 +124,8 @@ def image_wave(scene: Scene, wave: np.ndarray) -> np.ndarray:
     """
     spectrum = fft.fft2(wave.astype(np.complex64, copy=False))
     half = len(wave) // 2 + 1  # the four quadrants of the transfer function are alike
-    quadrant = transfer(scene, _squared_frequencies(half, len(wave) * scene.pixel_size_nm))
+    squared = (np.arange(half) / (len(wave) * scene.pixel_size_nm)) ** 2
+    quadrant = transfer(scene, squared[:, None] + squared[None, :])
     mirrored = slice(len(wave) - half, 0, -1)
     spectrum[:half, :half] *= quadrant
     spectrum[:half, half:] *= quadrant[:, mirrored]
@@ -204,9 +205,3 @@ def _filter(image: np.ndarray, pixel_size_nm: float, sigma_nm: float, path_nm: f
         spectrum *= np.sinc(along)
     blurred = fft.irfft2(spectrum, image.shape, overwrite_x=True)
     return np.maximum(blurred, 0, out=blurred)
-
-
-def _squared_frequencies(number: int, edge_nm: float) -> np.ndarray:
-    """Give q^2 [1 / nm^2] of the first frequencies, from 0 up, in both directions."""
-    squared = (np.arange(number) / edge_nm) ** 2
-    return (squared[:, None] + squared[None, :]).astype(np.float32)

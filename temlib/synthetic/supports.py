@@ -91,24 +91,22 @@ def place_on_support(scene: Scene, support: Support, layer: Layer, rng: np.rando
     On a grain's outline a particle that wets it is seen from the side, its flat face to the grain, and
     another one sticks out.
     """
-    placed: list[tuple[float, float, float]] = []
-    seats: list[tuple[float, float, float, float]] = []
+    placed: list[tuple[float, float, float, float, float]] = []  # with the direction and the tilt of their seats
     particles: list[Particle] = []
     sites = iter(layer.sites)
     for diameter in diameters(scene, rng):
         for _ in range(_SITES):
-            beside = bool(seats) and rng.random() < scene.clustering
-            seat = _beside(seats, placed, diameter, scene, rng) if beside else next(sites, None)
+            beside = bool(placed) and rng.random() < scene.clustering
+            seat = _beside(placed, diameter, scene, rng) if beside else next(sites, None)
             if seat is None:
                 return particles
             y, x, direction, tilt = map(float, seat)
             wets = rng.random() < support.wetting
             out = 0.0 if wets or beside else 0.3 * diameter * np.sin(tilt)
             y, x = y + out * np.sin(direction), x + out * np.cos(direction)
-            if has_room(scene, y, x, diameter, np.reshape(placed, (-1, 3))) and _carries(scene, layer, y, x, diameter):
-                placed.append((y, x, diameter))
-                seats.append((y, x, direction, tilt))
-                particles.append(_particle(scene, placed[-1], direction, tilt if wets else None, rng))
+            if has_room(scene, y, x, diameter, np.reshape(placed, (-1, 5))) and _carries(scene, layer, y, x, diameter):
+                placed.append((y, x, diameter, direction, tilt))
+                particles.append(_particle(scene, (y, x, diameter), direction, tilt if wets else None, rng))
                 break
     return particles
 
@@ -122,14 +120,11 @@ def _particle(
     return Particle(name, *at, rng.uniform(0, 2 * np.pi), SHAPES[name](rng, scene))
 
 
-def _beside(
-    seats: list, placed: list, diameter: float, scene: Scene, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
-    number = rng.integers(len(seats))
-    y, x, neighbour = placed[number]
+def _beside(placed: list, diameter: float, scene: Scene, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    y, x, neighbour, *seat = placed[rng.integers(len(placed))]
     reach = (diameter + neighbour) / 2 * rng.uniform(1 - scene.overlap, 1)
     angle = rng.uniform(0, 2 * np.pi)
-    return y + reach * np.sin(angle), x + reach * np.cos(angle), *seats[number][2:]
+    return y + reach * np.sin(angle), x + reach * np.cos(angle), *seat
 
 
 def _carries(scene: Scene, layer: Layer, y: float, x: float, diameter: float) -> bool:

@@ -9,9 +9,23 @@ import numpy as np
 
 from temlib.synthetic.body import Body
 
-__all__ = ["turned"]
+__all__ = ["POLYHEDRA", "turned"]
 
 _ROUND = np.stack([np.cos(np.arange(720) * np.pi / 360), np.sin(np.arange(720) * np.pi / 360)], axis=1)
+
+_SIGNS = np.array(list(product((-1, 1), repeat=3)), float)
+_GOLDEN = (1 + np.sqrt(5)) / 2
+_TURNS = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+POLYHEDRA = {
+    "cube": _SIGNS,
+    "octahedron": np.concatenate([np.eye(3), -np.eye(3)]),
+    "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float),
+    "truncated_octahedron": np.unique(
+        np.concatenate([_SIGNS[:, list(p)] * np.array([0, 1, 2])[list(p)] for p in permutations(range(3))]), axis=0
+    ),
+    "icosahedron": np.unique(np.concatenate([(_SIGNS * [0, 1, _GOLDEN])[:, turn] for turn in _TURNS]), axis=0),
+}
+"""Vertices (n, 3) of each, by name."""
 
 
 def turned(name: str, rng: np.random.Generator) -> Body:
@@ -48,18 +62,7 @@ def _polyhedron(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     """Give vertices (n, 3), and of the faces the outward normals (m, 3), distances from the centre and areas (m,)."""
     from scipy.spatial import ConvexHull
 
-    signs = np.array(list(product((-1, 1), repeat=3)), float)
-    golden = (1 + np.sqrt(5)) / 2
-    turns = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-    vertices = {
-        "cube": signs,
-        "octahedron": np.concatenate([np.eye(3), -np.eye(3)]),
-        "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float),
-        "truncated_octahedron": np.unique(
-            np.concatenate([signs[:, list(p)] * np.array([0, 1, 2])[list(p)] for p in permutations(range(3))]), axis=0
-        ),
-        "icosahedron": np.unique(np.concatenate([(signs * [0, 1, golden])[:, turn] for turn in turns]), axis=0),
-    }[name]
+    vertices = POLYHEDRA[name]
     hull = ConvexHull(vertices)
     edges = vertices[hull.simplices]
     triangles = np.linalg.norm(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]), axis=1) / 2

@@ -15,7 +15,7 @@ from skimage.measure import find_contours
 
 from temlib.synthetic.aggregates import aggregate
 from temlib.synthetic.body import ANGLES, CIRCLE, Body, Proportions, dome, measure
-from temlib.synthetic.polyhedra import turned
+from temlib.synthetic.polyhedra import POLYHEDRA, turned
 
 __all__ = ["SHAPES", "Body", "measure", "wetting"]
 
@@ -190,11 +190,7 @@ SHAPES: dict[str, Callable[[np.random.Generator, Proportions], Body]] = {
     "sphere": _sphere,
     "ellipsoid": _ellipsoid,
     "rod": _rod,
-    "cube": partial(_polyhedron, "cube"),
-    "octahedron": partial(_polyhedron, "octahedron"),
-    "tetrahedron": partial(_polyhedron, "tetrahedron"),
-    "truncated_octahedron": partial(_polyhedron, "truncated_octahedron"),
-    "icosahedron": partial(_polyhedron, "icosahedron"),
+    **{name: partial(_polyhedron, name) for name in POLYHEDRA},
     "plate": _plate,
     "core_shell": _core_shell,
     "hollow": _hollow,

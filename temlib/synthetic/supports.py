@@ -53,7 +53,7 @@ class Layer:
 class _Form:
     body: Body
     radius_px: float
-    picture: np.ndarray  # thickness, in nm
+    picture: np.ndarray  # thickness, in nm; float32
     half_px: float  # of the picture's edge
 
 
@@ -149,7 +149,7 @@ def _form(scene: Scene, support: Support, rng: np.random.Generator) -> _Form:
     mean = (corners[1:, 1:] + corners[1:, :-1] + corners[:-1, 1:] + corners[:-1, :-1]) / 4
     thickness = mean * np.float32(radius_px * scene.pixel_size_nm)
     turned = replace(body, outline=body.outline @ np.array([[cos, sin], [-sin, cos]]))
-    return _Form(turned, radius_px, thickness, reach * radius_px)
+    return _Form(turned, radius_px, thickness.astype(np.float32), reach * radius_px)
 
 
 def _centres(scene: Scene, support: Support, rng: np.random.Generator) -> np.ndarray:

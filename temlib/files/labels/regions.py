@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -155,12 +156,5 @@ def paint(shape: tuple[int, ...], regions: Iterable[tuple[int, Runs]]) -> np.nda
 def numbers_for(names: Sequence[int | None]) -> list[int]:
     """Keep numbers that a particle can have; give the rest the next free ones."""
     taken = {number for number in names if number is not None and 0 < number <= _LARGEST_NUMBER}
-    numbers, free = [], 0
-    for number in names:
-        if number not in taken:
-            free += 1
-            while free in taken:
-                free += 1
-            number = free
-        numbers.append(number)
-    return numbers
+    free = (number for number in count(1) if number not in taken)
+    return [number if number in taken else next(free) for number in names]

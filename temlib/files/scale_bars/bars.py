@@ -162,9 +162,8 @@ def _cut(tops: np.ndarray, height: int) -> list[tuple[int, int, int, int]]:
 
 def _measured(grey: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> Bar | None:
     """Measure a bar between two edges; None where it is none."""
-    width = grey.shape[1]
     inner = slice(y0 + 1, max(y1, y0 + 2)) if y1 - y0 < 4 else slice(y0 + 2, y1 - 1)
-    left, right = max(x0 - _END, 0), min(x1 + _END, width)
+    left, right = max(x0 - _END, 0), x1 + _END
     profile = grey[inner, left:right].mean(axis=0)
     core = slice(x0 - left + 3, x1 - left - 3)
     if core.stop - core.start < 5:

@@ -64,23 +64,22 @@ def _add_figures(commands: Any) -> argparse.ArgumentParser:
         description="Run notebooks 01 to 06 and write figures, scores and provenance to figures/DATA-ENCODER/; "
         "what an earlier run of the same name wrote there is replaced. Run it in a clone of temlib.",
     )
-    figures.add_argument(
-        "--data", choices=list(datasets.DATASETS), default="simulated", help="default: simulated, which is embedded"
-    )
-    figures.add_argument(
+    add = figures.add_argument
+    add("--data", choices=list(datasets.DATASETS), default="simulated", help="default: simulated, which is embedded")
+    add(
         "--encoder",
         default="bundled",
         help="'bundled' (default: pre-trained by temlib on synthetic micrographs, needs nothing from outside), "
         "'imagenet' (the paper's), 'random', or the path of a weights file",
     )
-    figures.add_argument("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
-    figures.add_argument(
+    add("--seed", type=int, default=DEFAULT_SEED, help=f"default: {DEFAULT_SEED}")
+    add(
         "--parameters",
         type=Path,
         metavar="FILE",
         help="yaml file with other values for notebook parameters; give --root too, to keep the usual run's figures",
     )
-    figures.add_argument("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
+    add("--root", type=Path, help="write runs/ and figures/ into this folder; default: the clone")
     figures.set_defaults(run=_figures, again="the same command begins again with notebook 01")
     return figures
 
@@ -94,13 +93,10 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         "files that hold no micrograph are left alone. The exit status is 1 when a file could not be done. Of a movie, "
         "when --out ends in .zspy, write the mask of each frame, chunk by chunk. What was stopped goes on.",
     )
-    segment.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie"
-    )
-    segment.add_argument(
-        "--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie"
-    )
-    segment.add_argument(
+    add = segment.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="micrographs, or folders of them; or one movie")
+    add("--out", type=Path, required=True, metavar="PATH", help="folder to write into; NAME.zspy for a movie")
+    add(
         "--model",
         type=Path,
         metavar="FILE",
@@ -116,8 +112,9 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
 
 def _add_sought(segment: argparse.ArgumentParser) -> None:
     """Add what is said of the particles that are looked for."""
-    segment.add_argument("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
-    segment.add_argument(
+    add = segment.add_argument
+    add("--scale", type=_scale, default="auto", help="'auto' (default), 'calibrated', or a number")
+    add(
         "--diameter",
         type=_diameter,
         default={},
@@ -125,12 +122,12 @@ def _add_sought(segment: argparse.ArgumentParser) -> None:
         help="of the particles that are looked for: '4nm', '30px', or a range, '2-10nm'; it sets the scale, and what "
         "is far from it in size is no particle",
     )
-    segment.add_argument(
+    add(
         "--contrast",
         choices=CONTRASTS,
         help="'dark' particles (default), 'bright' ones as in dark field, or 'auto': what the network doubts less",
     )
-    segment.add_argument(
+    add(
         "--min-confidence",
         type=_share,
         metavar="SHARE",
@@ -140,19 +137,20 @@ def _add_sought(segment: argparse.ArgumentParser) -> None:
 
 def _add_reading(segment: argparse.ArgumentParser) -> None:
     """Add how the files are read."""
-    segment.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    segment.add_argument(
+    add = segment.add_argument
+    add("--pixel-size", dest="pixel_size_nm", type=float, metavar="NM", help="in place of what the files say")
+    add(
         "--signal",
         type=_signal,
         metavar="N|TITLE",
         help="number (from 0) or title of the image, or movie, to take from files that hold several",
     )
-    segment.add_argument(
+    add(
         "--no-scale-bar",
         action="store_true",
         help="do not read burnt-in scale bars where files state no pixel size (the extra temlib[scalebar] reads them)",
     )
-    segment.add_argument(
+    add(
         "--marks",
         choices=MARKS,
         help="burnt-in data bars, scale bars and letters are no particles (default), or may be",
@@ -161,29 +159,28 @@ def _add_reading(segment: argparse.ArgumentParser) -> None:
 
 def _add_running(segment: argparse.ArgumentParser) -> None:
     """Add what is written of them, and how the work is done."""
-    segment.add_argument(
+    add = segment.add_argument
+    add(
         "--review",
         type=Path,
         metavar="FOLDER",
         help="apply what was decided about particles in a ParticleReviewer that saved into this folder",
     )
-    segment.add_argument(
+    add(
         "--runtime",
         choices=[*RUNTIMES, "auto"],
         default="auto",
         help="default: auto, OpenVINO where it is installed, else keras",
     )
-    segment.add_argument(
+    add(
         "--overwrite",
         action="store_true",
         help="do again what is done, and replace what stands under the names of results",
     )
-    segment.add_argument(
-        "--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows"
-    )
-    segment.add_argument("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
-    segment.add_argument("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
-    segment.add_argument("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
+    add("--particles", action="store_true", help="of a movie: write numbered particles, which 'temlib track' follows")
+    add("--workers", type=int, default=1, metavar="N", help="local processes; default: 1")
+    add("--chunk", type=int, metavar="N", help="of a movie: frames that are done together")
+    add("--scheduler", metavar="ADDRESS", help="of a movie: a scheduler of dask.distributed")
 
 
 def _add_track(commands: Any) -> argparse.ArgumentParser:
@@ -194,35 +191,36 @@ def _add_track(commands: Any) -> argparse.ArgumentParser:
         "place, and what happens to it (appears, splits from, leaves, merges into, dissolves). What was stopped goes "
         "on.",
     )
-    track.add_argument(
+    add = track.add_argument
+    add(
         "particles",
         type=Path,
         metavar="FILE",
         help="numbered frames, as 'temlib segment MOVIE --particles' writes them",
     )
-    track.add_argument("--out", type=Path, required=True, metavar="NAME.csv", help="the table")
-    track.add_argument(
-        "--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out"
-    )
-    track.add_argument(
+    add("--out", type=Path, required=True, metavar="NAME.csv", help="the table")
+    add("--frames", type=Path, metavar="MOVIE", help="the movie, to find the drift of the stage and take it out")
+    add(
         "--signal",
         type=_signal,
         metavar="N|TITLE",
         help="of --frames: number (from 0) or title in a file of several",
     )
-    track.add_argument("--pixel-size", type=float, metavar="NM", help="in place of what the files say")
-    track.add_argument("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
-    track.add_argument(
-        "--reach", type=float, metavar="PX", help="how far a particle may get in a frame; default: its diameter"
+    add("--pixel-size", dest="pixel_size_nm", type=float, metavar="NM", help="in place of what the files say")
+    add("--seconds", type=float, metavar="S", help="between frames, in place of what the files say")
+    add(
+        "--reach",
+        dest="reach_px",
+        type=float,
+        metavar="PX",
+        help="how far a particle may get in a frame; default: its diameter",
     )
-    track.add_argument(
-        "--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2"
-    )
-    track.add_argument("--chunk", type=int, metavar="N", help="frames that are read together")
-    track.add_argument(
+    add("--gap", type=int, default=2, metavar="N", help="frames over which one may be missing; default: 2")
+    add("--chunk", type=int, metavar="N", help="frames that are read together")
+    add(
         "--challenge", type=Path, metavar="FOLDER", help="write the tracks as the Cell Tracking Challenge has them, too"
     )
-    track.add_argument("--overwrite", action="store_true", help="replace what stands under the names of results")
+    add("--overwrite", action="store_true", help="replace what stands under the names of results")
     track.set_defaults(run=_track, again="what is done is kept, and the same command goes on from there")
     return track
 
@@ -234,10 +232,9 @@ def _add_workshop(commands: Any) -> argparse.ArgumentParser:
         description="Write a workshop kit into a new folder: notebooks to fill in, their solutions, the package with "
         "data and weights, a handout and a check of the laptop. Run it in a clone of temlib.",
     )
-    workshop.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
-    workshop.add_argument(
-        "--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind"
-    )
+    add = workshop.add_argument
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to make")
+    add("--wheelhouse", action="store_true", help="fetch all packages too (0.8 GB), for machines of this kind")
     workshop.set_defaults(run=_workshop, again="nothing is left of it, the same command begins again")
     return workshop
 
@@ -272,9 +269,11 @@ def _diameter(text: str) -> dict[str, Any]:
 
 def _of_both(options: argparse.Namespace) -> dict[str, Any]:
     """Give what is asked of micrographs and of movies alike."""
-    settings = {"scale": options.scale, "pixel_size_nm": options.pixel_size, "signal": options.signal}
-    settings |= {"contrast": options.contrast, "marks": options.marks, "overwrite": options.overwrite}
-    return settings | options.diameter
+    return _named(options, "scale", "pixel_size_nm", "signal", "contrast", "marks", "overwrite") | options.diameter
+
+
+def _named(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names}
 
 
 def _segment_movie(options: argparse.Namespace) -> int:
@@ -288,8 +287,7 @@ def _segment_movie(options: argparse.Namespace) -> int:
     if len(options.files) > 1:
         raise RunError(f"{options.out}: is the mask of one movie; got {len(options.files)} files, name one")
     segmenter = load_segmenter(options.model or DEFAULT, options.runtime).with_confidence(options.min_confidence)
-    where = {"scheduler": options.scheduler, "workers": options.workers, "chunk": options.chunk}
-    where["what"] = "particles" if options.particles else "mask"
+    where = _named(options, "scheduler", "workers", "chunk") | {"what": "particles" if options.particles else "mask"}
     frames = segment_movie(options.files[0], options.out, segmenter, **where, **_of_both(options))
     print(f"{options.out}: {frames['new'].sum()} frames segmented, {(~frames['new']).sum()} done before")
     counts = {"show nothing": (frames["note"] != "").sum(), "are doubtful": (frames["expected_iou"] < DOUBTFUL).sum()}
@@ -317,10 +315,9 @@ def _segment(options: argparse.Namespace) -> int:
     done = segment_files(inputs.files, options.out, segmenter, **settings, **_of_both(options))
     new = len(inputs.files) - done.skipped - len(done.failed)
     print(readable(f"{options.out}: {new} segmented, {done.skipped} done before, {len(done.failed)} failed"))
-    doubtful = [
-        f"{row['file']}: doubtful, {row['warning']}" for row in done.micrographs.to_dict("records") if row["warning"]
-    ]
-    read = [row["note"] for row in done.micrographs.to_dict("records") if row["note"]]
+    rows = done.micrographs.to_dict("records")
+    doubtful = [f"{row['file']}: doubtful, {row['warning']}" for row in rows if row["warning"]]
+    read = [row["note"] for row in rows if row["note"]]
     failed = [f"temlib: {reason}" for reason in done.failed.values()]
     for line in [*inputs.notes, *done.notes, *read, *doubtful, *failed]:
         print(readable(line), file=sys.stderr)
@@ -332,10 +329,8 @@ def _segment(options: argparse.Namespace) -> int:
 def _track(options: argparse.Namespace) -> None:
     from temlib.jobs.tracks import track_movie
 
-    settings = {"pixel_size_nm": options.pixel_size, "seconds": options.seconds, "reach_px": options.reach}
-    settings |= {"gap": options.gap, "chunk": options.chunk, "overwrite": options.overwrite}
-    settings |= {"challenge": options.challenge, "signal": options.signal}
-    found = track_movie(options.particles, options.out, options.frames, **settings)
+    names = ("pixel_size_nm", "seconds", "reach_px", "gap", "chunk", "overwrite", "challenge", "signal")
+    found = track_movie(options.particles, options.out, options.frames, **_named(options, *names))
     print(f"{options.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
     if options.challenge:
         print(f"{options.challenge}: masks and res_track.txt")

@@ -32,6 +32,8 @@ __all__ = [
     "FONT_PT",
     "SMALL_PT",
     "explain",
+    "panels",
+    "plain_axes",
     "save_figure",
     "scale_bar",
     "show_micrograph",
@@ -108,8 +110,7 @@ def show_micrographs(
         Of a column [inch].
     """
     rows = -(-len(images) // columns)
-    size = (width * columns, (width + 0.2) * rows + 0.3)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=DPI)
+    figure, axes = panels(rows, columns, (width * columns, (width + 0.2) * rows + 0.3))
     for ax in axes.flat[len(images) :]:
         ax.set_axis_off()
     for i, image in enumerate(images):
@@ -133,8 +134,7 @@ def show_steps(steps: dict[str, np.ndarray], pixel_size_nm: float, columns: int 
         Of a column [inch].
     """
     rows = -(-len(steps) // columns)
-    size = (width * columns, (width + 0.05) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=DPI)
+    figure, axes = panels(rows, columns, (width * columns, (width + 0.05) * rows))
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (title, picture) in zip(axes.flat, steps.items(), strict=False):
@@ -185,6 +185,19 @@ def show_unet(channels: Sequence[int], widths: Sequence[int]) -> Figure:
     axes.set(xlim=(-1.0, 9.2), ylim=(-levels + 0.5, 0.85))
     axes.axis("off")
     return figure
+
+
+def panels(rows: int, columns: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, np.ndarray]:
+    """Give a figure of a size [inch], and its panels in an array of shape (rows, columns)."""
+    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", dpi=DPI, **shared)
+
+
+def plain_axes(axes: Axes, x: str = "", y: str = "", ticks_pt: int = FONT_PT) -> None:
+    """Name what lies along x and y, and leave out the lines above and on the right."""
+    axes.set_xlabel(x, fontsize=FONT_PT)
+    axes.set_ylabel(y, fontsize=FONT_PT)
+    axes.tick_params(labelsize=ticks_pt)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, folder: str | os.PathLike, name: str) -> None:

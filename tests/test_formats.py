@@ -204,6 +204,20 @@ def test_signals_that_are_no_grey_levels_are_refused(tmp_path, data, reason):
     assert reason in refusal(tmp_path / "a.hspy")
 
 
+def test_an_array_may_lie_in_a_file_beside_its_signal(tmp_path):
+    import hyperspy.api as hs
+
+    hs.signals.Signal2D(np.arange(12.0).reshape(3, 4)).save(tmp_path / "a.hspy")
+    with h5py.File(tmp_path / "a.hspy", "a") as file, h5py.File(tmp_path / "b.h5", "w") as beside:
+        (signal,) = file["Experiments"].values()
+        beside["numbers"] = signal["data"][()]
+        del signal["data"]
+        signal["data"] = h5py.ExternalLink("b.h5", "/numbers")
+    for lazy in (False, True):
+        found = temlib.load_micrograph(tmp_path / "a.hspy", lazy=lazy)
+        np.testing.assert_array_equal(np.asarray(found.data), np.arange(12.0).reshape(3, 4))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "1", "I;16", "F"])
 def test_tif_and_png_of_any_colours_become_grey(tmp_path, mode):
     grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))

@@ -101,12 +101,14 @@ def test_frame_time_is_the_scale_of_the_navigation_axis(tmp_path, counts, time, 
 
 
 def test_lazy_frames_are_read_when_asked_for_and_in_any_process(tmp_path, counts, monkeypatch):
-    from temlib.files.hdf5.nexus import _Frames
+    from temlib.files.contents import frame_chunks
+    from temlib.files.stored import Stored
 
-    monkeypatch.setattr("temlib.files.hdf5.nexus._BLOCK", 2 * 4 * SHAPE[0] * SHAPE[1])
+    block = 2 * 4 * SHAPE[0] * SHAPE[1]
+    monkeypatch.setattr("temlib.files.stored.frame_chunks", lambda *of, **_: frame_chunks(*of[:3], block))
     asked = []
-    get = _Frames.__getitem__
-    monkeypatch.setattr(_Frames, "__getitem__", lambda self, index: (asked.append(index[0]), get(self, index))[1])
+    get = Stored.__getitem__
+    monkeypatch.setattr(Stored, "__getitem__", lambda self, index: (asked.append(index[0]), get(self, index))[1])
     stack = temlib.load_micrograph(write_lambda(tmp_path / "a.nxs", counts[0]), lazy=True)
     assert stack.data.chunks[0] == (2, 2, 2)
     assert not asked
@@ -137,6 +139,19 @@ def test_frames_in_files_beside_the_master(tmp_path, counts):
         temlib.MicrographError, match=r"a_master\.h5: its frames are in a_data_000002\.h5, which is not"
     ):
         temlib.load_micrograph(tmp_path / "a_master.h5")
+
+
+def test_files_beside_the_master_may_hold_a_frame_each(tmp_path, counts):
+    frames, _ = counts
+    with h5py.File(tmp_path / "a_master.h5", "w") as file:
+        file.create_group("entry/instrument/detector").attrs["NX_class"] = "NXdetector"
+        for number in (1, 2):
+            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(f"{number}.h5", "/frame")
+            with h5py.File(tmp_path / f"{number}.h5", "w") as beside:
+                beside["frame"] = frames[number]
+    for lazy in (False, True):
+        stack = temlib.load_micrograph(tmp_path / "a_master.h5", lazy=lazy)
+        np.testing.assert_array_equal(np.asarray(stack.data), frames[1:3])
 
 
 def test_what_is_wrong_with_a_detectors_file_is_said(tmp_path, counts, monkeypatch):

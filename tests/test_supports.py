@@ -327,10 +327,10 @@ def test_impossible_supports_are_refused_in_one_line(change, message):
 
 
 def test_every_number_of_a_support_has_a_range():
-    from temlib.synthetic import scene
+    from temlib.synthetic.ranges import ranges_of
 
     numbers = {name for name, value in vars(Support()).items() if type(value) in (int, float)}
-    assert set(scene._SUPPORT_RANGES) == numbers
+    assert set(ranges_of(Support)) == numbers
 
 
 @pytest.mark.parametrize("seed", range(3))

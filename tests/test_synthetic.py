@@ -472,10 +472,10 @@ def test_impossible_scenes_are_refused_in_one_line(change, message):
 
 
 def test_every_number_of_a_scene_has_a_range():
-    from temlib.synthetic import scene
+    from temlib.synthetic.ranges import ranges_of
 
     numbers = {name for name, value in vars(Scene()).items() if type(value) in (int, float)}
-    assert set(scene._RANGES) == numbers
+    assert set(ranges_of(Scene)) == numbers
 
 
 def test_unknown_distributions_are_refused():

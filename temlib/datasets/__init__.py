@@ -45,7 +45,6 @@ REGISTRY = CARRIED / "registry"
 """Folder of a table for each data set: its micrographs, their splits and sums."""
 
 _SILENT = 30.0  # seconds without a byte after which a server is given up
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,6 @@ class Annotated:
 
 def table(dataset: str) -> pd.DataFrame:
     """List the micrographs of a data set: name, group (article) and split, in a fixed order."""
-    _check_name(dataset)
     return _registry(dataset)[["name", "group", "split"]]
 
 
@@ -139,12 +137,12 @@ def load(dataset: str, names: Sequence[str]) -> list[Annotated]:
     DatasetError
         When the data set or a name is unknown, a file is out of reach, or its sha256 is wrong.
     """
-    known = list(table(dataset)["name"])
-    unknown = sorted(set(names) - set(known))
+    known = _registry(dataset).set_index("name")
+    unknown = sorted(set(names) - set(known.index))
     if unknown:
         raise DatasetError(f"{dataset} has no micrograph {unknown[0]!r}; see temlib.datasets.table({dataset!r})")
-    rows = _registry(dataset).set_index("name").loc[list(names)]
-    return [_read(dataset, row.Index, row.image_sha256, row.labels_sha256) for row in rows.itertuples()]
+    rows = known.loc[list(names)].itertuples()
+    return [_read(dataset, row.Index, row.image_sha256, row.labels_sha256) for row in rows]
 
 
 def assign_splits(groups: Sequence[str], sizes: dict[str, int], seed: int) -> list[str]:
@@ -176,14 +174,11 @@ def assign_splits(groups: Sequence[str], sizes: dict[str, int], seed: int) -> li
     return [of_group[group] for group in groups]
 
 
-def _check_name(dataset: str) -> None:
-    if dataset not in DATASETS:
-        raise DatasetError(f"no data set is called {dataset!r}; choose from {', '.join(DATASETS)}")
-
-
 def _registry(dataset: str) -> pd.DataFrame:
     import pandas as pd
 
+    if dataset not in DATASETS:
+        raise DatasetError(f"no data set is called {dataset!r}; choose from {', '.join(DATASETS)}")
     return pd.read_csv(REGISTRY / f"{dataset}.csv", dtype=str)
 
 
@@ -265,8 +260,7 @@ def fetch(url: str, target: Path, sha256: str | None = None, seconds: float = 60
             downloader=Bounded(timeout=silent, chunk_size=256),
         )
     except Exception as error:  # requests, urllib3 and pooch raise a dozen kinds
-        reason = one_line(error, 200)
-        raise DatasetError(f"{type(error).__name__}: {reason}") from error
+        raise DatasetError(f"{type(error).__name__}: {one_line(error, 200)}") from error
     return Path(path)
 
 

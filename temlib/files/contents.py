@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,13 @@ __all__ = [
     "BLOCK",
     "Axis",
     "Contents",
+    "as_dictionary",
     "check_chunk",
     "frame_chunks",
     "from_dictionary",
     "in_memory",
     "left_in_file",
+    "said_in_one_line",
     "warn",
 ]
 
@@ -83,7 +87,7 @@ class Contents:
     """
 
     data: np.ndarray | da.Array
-    axes: tuple[Axis, ...] = field(default=())
+    axes: tuple[Axis, ...] = ()
     title: str = ""
     kind: str = ""
 
@@ -119,6 +123,12 @@ def from_dictionary(dictionary: Mapping[str, Any]) -> Contents:
         data, axes = data.transpose(order), [axes[i] for i in order]
     title, kind = _mapping(metadata, "General").get("title"), signal.get("signal_type")
     return Contents(data, tuple(axes), _word(title or ""), _word(kind or ""))
+
+
+def as_dictionary(data: Any, axes: Sequence[Mapping[str, Any]], title: str = "") -> dict[str, Any]:
+    """Give what a reader found as RosettaSciIO's readers do; ``axes`` in the order of the array's."""
+    numbered = [{**axis, "size": size, "index_in_array": i} for i, (axis, size) in enumerate(zip(axes, data.shape))]
+    return {"data": data, "axes": numbered, "metadata": {"General": {"title": title}}}
 
 
 def frame_chunks(shape: Sequence[int], dtype: np.dtype, stored: int = 1, block: int = BLOCK) -> tuple[int, ...]:
@@ -188,13 +198,20 @@ def in_memory(data: np.ndarray | da.Array, name: str) -> np.ndarray:
             f"{name}: needs {needed / 2**30:.2g} GiB, more than the memory that is free; pass lazy=True"
         )
     _check_pieces(data, name)
-    try:
+    with said_in_one_line(name):
         return _computed(data)
+
+
+@contextmanager
+def said_in_one_line(name: str) -> Iterator[None]:
+    """Say in one line what is wrong with a file over which a library stumbles."""
+    try:
+        yield
     except MicrographError:
         raise
     except MemoryError as error:
         raise MicrographError(f"{name}: does not fit into memory; pass lazy=True, or check the file") from error
-    except Exception as error:  # readers of damaged files raise anything
+    except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
         raise MicrographError(f"{name}: cannot be read ({one_line(error)}); check the file") from error
 
 
@@ -226,10 +243,7 @@ def _computed(data: Any) -> np.ndarray:
 
 
 def _bytes(shape: Sequence[int], dtype: np.dtype) -> int:
-    total = dtype.itemsize
-    for size in shape:
-        total *= int(size)
-    return total
+    return prod(map(int, shape)) * dtype.itemsize
 
 
 def _axes(described: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> list[Axis]:

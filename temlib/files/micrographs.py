@@ -291,11 +291,9 @@ def _stated_size(path: Path, chosen: Contents) -> tuple[float, float] | None:
 def _size_by_scale_bar(path: Path, data: Any) -> tuple[float | None, str]:
     """Give the pixel size [nm] by a picture's scale bar, and where it comes from; warn of one that is not clear."""
     found, why = look_for_scale_bar(data)
-    if found is None:
-        if why:
-            warn(f"{path.name}: no scale bar was read: {why}; pass pixel_size_nm= where it is known")
-        return None, ""
-    return found.pixel_size_nm, found.source
+    if why:
+        warn(f"{path.name}: no scale bar was read: {why}; pass pixel_size_nm= where it is known")
+    return (found.pixel_size_nm, found.source) if found else (None, "")
 
 
 def _described(path: Path, axis: Axis) -> dict[str, Any]:
@@ -303,9 +301,8 @@ def _described(path: Path, axis: Axis) -> dict[str, Any]:
     if axis.flaw:
         warn(f"{path.name}: its axis {axis.name!r} {axis.flaw}; its frames are counted instead")
         return {"name": axis.name or "frame"}
-    numbers = (
-        {"scale": axis.scale or 1.0, "offset": axis.offset} if np.isfinite([axis.scale, axis.offset]).all() else {}
-    )
+    known = np.isfinite([axis.scale, axis.offset]).all()
+    numbers = {"scale": axis.scale or 1.0, "offset": axis.offset} if known else {}
     units = axis.units if is_harmless(axis.units) else ""
     return {key: word for key, word in (("name", axis.name), ("units", units)) if word} | numbers
 

@@ -6,15 +6,16 @@ signed, unless IMOD's flags say otherwise, or the largest grey level that the he
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import frame_chunks
+from temlib.errors import MicrographError
+from temlib.files.contents import as_dictionary
+from temlib.files.stored import Stored
 
 __all__ = ["read_mrc"]
 
@@ -87,32 +88,7 @@ class _Header:
         return not (least >= 0 and 127 < largest <= 255)
 
 
-@dataclass(frozen=True)
-class _Sections:
-    """The sections of a file: an array to dask, which opens the file anew, in whichever process it is asked."""
-
-    path: Path
-    start: int
-    shape: tuple[int, ...]
-    stored: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.stored.newbyteorder("=")
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        try:
-            return np.memmap(self.path, self.stored, "r", self.start, self.shape)[index].astype(self.dtype)
-        except (OSError, ValueError) as error:
-            reason = one_line(error)
-            raise MicrographError(f"{self.path.name}: cannot be read ({reason}); copy it again") from error
-
-
-def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_mrc(path: Path) -> list[dict[str, Any]]:
     """Open an MRC file of either byte order; its sections are read when they are computed.
 
     Returns
@@ -126,9 +102,6 @@ def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When it is shorter than its header says, or of a mode that is not known.
     """
-    import dask.array as da
-
-    path = Path(path)
     header = _header_of(path)
     shape, dtype = header.shape, header.dtype
     if dtype is None:
@@ -138,13 +111,16 @@ def read_mrc(path: str | os.PathLike) -> list[dict[str, Any]]:
     if not header.fits(path.stat().st_size):
         described = f"{' x '.join(map(str, shape))}, mode {header.mode}"
         raise MicrographError(f"{path.name}: declares what it does not hold ({described}); copy the file again")
-    sections = _Sections(path.resolve(), header.start, shape, dtype)
-    data = da.from_array(sections, frame_chunks(shape, dtype), asarray=False, meta=np.empty((0, 0, 0), sections.dtype))
-    axes = [{"name": name, "size": size} for name, size in zip("zyx", shape, strict=True)]
-    for axis, size in zip(axes[1:], _pixel_size(path, header), strict=True):
-        axis.update({"navigate": False} | ({} if size is None else {"scale": size, "units": "A"}))
-    axes[0]["navigate"] = True
-    return [{"data": data, "axes": axes}]
+    read = partial(_read_sections, start=header.start, shape=shape, dtype=dtype)
+    data = Stored(path.resolve(), shape, dtype.newbyteorder("="), read).lazily()
+    axes: list[dict[str, Any]] = [{"name": "z", "navigate": True}]
+    for name, size in zip("yx", _pixel_size(path, header), strict=True):
+        axes.append({"name": name, "navigate": False} | ({} if size is None else {"scale": size, "units": "A"}))
+    return [as_dictionary(data, axes)]
+
+
+def _read_sections(path: Path, index: Any, start: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.memmap(path, dtype, "r", start, shape)[index].astype(dtype.newbyteorder("="))
 
 
 def _header_of(path: Path) -> _Header:

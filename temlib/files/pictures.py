@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from temlib.errors import MicrographError
 from temlib.files.colours import cmyk_to_grey, luma, orient
-from temlib.files.contents import left_in_file, warn
+from temlib.files.contents import as_dictionary, left_in_file, warn
 from temlib.files.memory import check_memory
 from temlib.files.tiff.micrographs import is_tiff, read_tiff
 
@@ -46,8 +46,7 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict, as RosettaSciIO's readers give
-        ``data`` of shape (height, width), or with frames before these; ``axes``, ``metadata`` and
-        ``original_metadata``.
+        ``data`` of shape (height, width), or with frames before these; ``axes`` and ``metadata``.
 
     Raises
     ------
@@ -59,12 +58,8 @@ def read_pictures(path: Path, lazy: bool = False) -> list[dict[str, Any]]:
         return read_tiff(path, lazy)
     with _opened(path) as picture:
         frames, axes = _frames_of(path, picture)
-        kind = {"format": picture.format, "mode": picture.mode}
-    axes += [{"name": n, "size": s, "navigate": False} for n, s in zip("yx", frames.shape[-2:], strict=True)]
-    axes = [{"scale": 1.0, "offset": 0.0, "units": None, "index_in_array": i} | axis for i, axis in enumerate(axes)]
-    metadata = {"General": {"title": ""}, "Signal": {"signal_type": ""}}
-    data = left_in_file(frames, path.name) if lazy else frames
-    return [{"data": data, "axes": axes, "metadata": metadata, "original_metadata": kind}]
+    axes += [{"name": name, "navigate": False} for name in "yx"]
+    return [as_dictionary(left_in_file(frames, path.name) if lazy else frames, axes)]
 
 
 @contextlib.contextmanager
@@ -103,7 +98,7 @@ def _frames_of(path: Path, picture: Image.Image) -> tuple[np.ndarray, list[dict[
         lengths.append(picture.info.get("duration", 0) / 1000)
     evenly = lengths[0] > 0 and len(set(lengths[:-1])) == 1
     time = {"name": "time", "scale": lengths[0], "units": "s"} if evenly else {"name": "frame"}
-    return np.stack(frames), [time | {"size": number, "navigate": True}]
+    return np.stack(frames), [time | {"navigate": True}]
 
 
 def _grey(path: Path, picture: Image.Image) -> np.ndarray:

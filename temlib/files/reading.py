@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from glob import escape
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 
 import h5py
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import Contents, from_dictionary
+from temlib.errors import MicrographError
+from temlib.files.contents import Contents, from_dictionary, said_in_one_line
 from temlib.files.hdf5 import nexus
 from temlib.files.hdf5.hyperspy_files import read_hspy, read_zspy
 from temlib.files.hdf5.inspection import check_hdf5, is_hdf5
@@ -28,41 +27,23 @@ from temlib.files.mrc import read_mrc
 from temlib.files.notes import quiet
 from temlib.files.pictures import PICTURES, read_pictures
 
-__all__ = ["READABLE", "Kind", "read_signals"]
+__all__ = ["READABLE", "read_signals"]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How files of one suffix are read.
-
-    Attributes
-    ----------
-    reader : str
-        What reads them; "" where the layout within the file tells.
-    lazy : bool
-        Whether their numbers can stay in the file until they are computed; others are read at once.
-    hdf5 : bool
-        Whether they are HDF5, which is looked through first.
-    """
-
-    reader: str
-    lazy: bool = True
-    hdf5: bool = False
-
-
-READABLE: Mapping[str, Kind] = {  # suffixes, in small letters
-    **{suffix: Kind("Picture", lazy=suffix in ("tif", "tiff")) for suffix in PICTURES},
-    **dict.fromkeys(("dm3", "dm4"), Kind("DigitalMicrograph")),
-    "emd": Kind("EMD", hdf5=True),
-    **dict.fromkeys(("emi", "ser"), Kind("TIA")),
-    **dict.fromkeys(("mrc", "mrcs", "map", "st"), Kind("MRC")),
-    "hspy": Kind("HSPY", hdf5=True),
-    "zspy": Kind("ZSPY"),
-    **dict.fromkeys(("h5", "hdf5", "nxs"), Kind("", hdf5=True)),
+READABLE: Mapping[str, str] = {  # suffixes, in small letters, and their readers; "" where the layout within tells
+    **dict.fromkeys(PICTURES, "picture"),
+    **dict.fromkeys(("dm3", "dm4"), "digitalmicrograph"),
+    "emd": "emd",
+    **dict.fromkeys(("emi", "ser"), "tia"),
+    **dict.fromkeys(("mrc", "mrcs", "map", "st"), "mrc"),
+    "hspy": "hspy",
+    "zspy": "zspy",
+    **dict.fromkeys(("h5", "hdf5", "nxs"), ""),
 }
+_HDF5 = ("emd", "hspy", "h5", "hdf5", "nxs")  # which are looked through first
 
 
-def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool = False) -> list[Contents]:
+def read_signals(path: Path, reader: str | None = None, lazy: bool = False) -> list[Contents]:
     """Open all that a file holds.
 
     Parameters
@@ -84,28 +65,21 @@ def read_signals(path: str | os.PathLike, reader: str | None = None, lazy: bool 
     MicrographError
         When the file is missing, of an unknown type, or damaged.
     """
-    path = Path(path)
-    kind = _kind_of(path, reader)
-    try:
-        if kind.hdf5 or is_hdf5(path):
+    suffix = path.suffix.lower().lstrip(".")
+    _check_kind(path, suffix, reader)
+    with said_in_one_line(path.name):
+        if suffix in _HDF5 or is_hdf5(path):
             check_hdf5(path)
-        name = (reader or kind.reader or reader_of(path)).lower()
+        name = (reader or READABLE.get(suffix) or reader_of(path)).lower()
         found = [from_dictionary(each) for each in _read(path, name, lazy)]
-    except MicrographError:
-        raise
-    except MemoryError as error:
-        raise MicrographError(f"{path.name}: does not fit into memory; pass lazy=True, or check the file") from error
-    except Exception as error:  # readers of damaged files raise anything, from KeyError to struct.error
-        raise MicrographError(f"{path.name}: cannot be read ({one_line(error)}); check the file") from error
     if not found:
-        where = f"put its series {path.stem}_1.ser beside it" if path.suffix.lower() == ".emi" else "check the file"
+        where = f"put its series {path.stem}_1.ser beside it" if suffix == "emi" else "check the file"
         raise MicrographError(f"{path.name}: no micrograph in this file (no data); {where}")
     return found
 
 
-def _kind_of(path: Path, reader: str | None) -> Kind:
-    """Tell how a file is read; refuse what is none."""
-    suffix = path.suffix.lower().lstrip(".")
+def _check_kind(path: Path, suffix: str, reader: str | None) -> None:
+    """Refuse what is no file, or of no kind that is read."""
     if not path.exists():
         raise MicrographError(f"{path}: there is no such file; check the path")
     if reader is None and suffix not in READABLE:
@@ -121,7 +95,6 @@ def _kind_of(path: Path, reader: str | None) -> Kind:
     for part in [path, *(path.parent.glob(f"{escape(path.stem)}_*.ser") if suffix == "emi" else ())]:
         if not (part.is_file() or part.is_dir()):  # a pipe, say, from which nothing ever comes
             raise MicrographError(f"{part}: is no file; name a file")
-    return READABLE.get(suffix, Kind(""))
 
 
 def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:

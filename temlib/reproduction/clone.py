@@ -66,7 +66,7 @@ def _installed_from(package: Path) -> Path | None:
 
 
 def _same_package(one: Path, other: Path) -> bool:
-    modules = [{path.relative_to(folder): path for path in folder.rglob("*.py")} for folder in (one, other)]
-    return modules[0].keys() == modules[1].keys() and all(
-        path.read_bytes() == modules[1][name].read_bytes() for name, path in modules[0].items()
-    )
+    modules = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.py")} for folder in (one, other)
+    ]
+    return modules[0] == modules[1]

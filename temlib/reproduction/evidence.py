@@ -10,13 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy import ndimage
 
-from temlib.drawing import (
-    DPI,
-    FONT_PT,
-    SMALL_PT,
-    explain,
-    show_micrograph,
-)
+from temlib.drawing import FONT_PT, SMALL_PT, explain, panels, plain_axes, show_micrograph
 from temlib.files.grey_levels import normalise
 from temlib.network.trust import DOUBTFUL
 from temlib.palette import COLOURS, SERIES
@@ -28,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "FREQUENCIES",
+    "MARKERS",
     "ablation",
     "compare_sets",
     "gains",
@@ -52,7 +48,14 @@ _OF_METHODS = {  # the same in each figure
     "bundled, frozen and fine-tuned": SERIES[7],
     "bundled, adapted and fine-tuned": SERIES[8],
 }
-_MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
+MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
+"""Of the ways to find particles, the same in each figure."""
+
+_RINGS = np.geomspace(1 / 128, 0.5, 25)
+FREQUENCIES = np.sqrt(_RINGS[1:] * _RINGS[:-1])
+"""Middles of the rings that :func:`radial_power` averages over [1 / pixel]."""
+
+_SEED = {"s": 12, "facecolors": "none", "linewidths": 0.7}  # an open circle for each
 
 
 def seeds(scores: pd.DataFrame) -> Figure:
@@ -65,30 +68,25 @@ def seeds(scores: pd.DataFrame) -> Figure:
         for each run.
     """
     runs = list(scores["run"].unique())
-    figure, panels = plt.subplots(
-        len(runs), 1, figsize=(6.5, 2.1 * len(runs) + 0.3), sharey=True, squeeze=False, layout="constrained", dpi=DPI
-    )
-    for axes, run in zip(panels.flat, runs, strict=True):
+    figure, column = panels(len(runs), 1, (6.5, 2.1 * len(runs) + 0.3), sharey=True)
+    for axes, run in zip(column.flat, runs, strict=True):
         rows = scores[scores["run"] == run]
         for kind, shift in (("ML", -0.12), ("TL", 0.12)):
             each = rows.groupby("name")[kind].agg(["mean", "min", "max"])
             place = np.arange(1, len(each) + 1) + shift
             axes.vlines(place, each["min"], each["max"], color=COLOURS[kind], linewidth=1.5)
-            axes.scatter(place, each["mean"], color=COLOURS[kind], marker=_MARKERS[kind], s=22, zorder=2)
+            axes.scatter(place, each["mean"], color=COLOURS[kind], marker=MARKERS[kind], s=22, zorder=2)
             axes.axhline(rows[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
         better = (rows["TL"] > rows["ML"]).groupby(rows["seed"], sort=False).sum()
         counts = ", ".join(str(n) for n in better)
         words = f"{run}: TL better on {counts} of {rows['name'].nunique()}"
         axes.set_title(words, fontsize=FONT_PT, parse_math=False)
         axes.set(ylim=(-0.02, 1.02), xticks=np.arange(1, rows["name"].nunique() + 1))
-        axes.set_ylabel("IoU with the truth", fontsize=FONT_PT)
-        axes.tick_params(labelsize=FONT_PT)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[-1, 0].set_xlabel("test micrograph", fontsize=FONT_PT)
+        plain_axes(axes, y="IoU with the truth")
+    column[-1, 0].set_xlabel("test micrograph", fontsize=FONT_PT)
     numbers = ", ".join(str(seed) for seed in scores["seed"].unique())
-    explain(
-        figure, ["ML", "TL"], f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
-    )
+    caption = f"Marks: means over seeds {numbers}; bars: from least to greatest; dashed: mean of all"
+    explain(figure, ["ML", "TL"], caption)
     return figure
 
 
@@ -104,10 +102,8 @@ def labels_needed(table: pd.DataFrame) -> Figure:
     sets, methods = list(table["data"].unique()), list(table["method"].unique())
     spare = iter([colour for colour in SERIES if colour not in map(_OF_METHODS.get, methods)])
     colours = {method: _OF_METHODS.get(method) or next(spare) for method in methods}
-    figure, axes = plt.subplots(
-        1, len(sets), figsize=(7, 3.3), sharey=True, squeeze=False, layout="constrained", dpi=DPI
-    )
-    for ax, data in zip(axes[0], sets, strict=True):
+    figure, (row,) = panels(1, len(sets), (7, 3.3), sharey=True)
+    for ax, data in zip(row, sets, strict=True):
         for place, method in enumerate(methods):
             rows = table[(table["data"] == data) & (table["method"] == method) & (table["n"] > 0)]
             each = rows.groupby("n")["iou"].agg(["mean", "min", "max"])
@@ -139,10 +135,8 @@ def label_errors(table: pd.DataFrame) -> Figure:
     """
     table = table[table["encoder"] == "frozen"]
     sets, ways = list(table["data"].unique()), [way for way in table["way"].unique() if way != "exact"]
-    figure, axes = plt.subplots(
-        1, len(sets), figsize=(7, 3.6), sharey=True, squeeze=False, layout="constrained", dpi=DPI
-    )
-    for ax, data in zip(axes[0], sets, strict=True):
+    figure, (row,) = panels(1, len(sets), (7, 3.6), sharey=True)
+    for ax, data in zip(row, sets, strict=True):
         for way, colour in zip(ways, SERIES, strict=False):
             rows = table[(table["data"] == data) & table["way"].isin(["exact", way])]
             by_strength = rows.assign(strength=rows["strength"].abs()).groupby("strength")
@@ -155,7 +149,7 @@ def label_errors(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figure:
+def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None, words: str = "mean IoU") -> Figure:
     """Draw the mean IoU of several ways to learn, a row each: open circles are seeds, full ones their mean.
 
     Parameters
@@ -166,8 +160,28 @@ def ways_to_learn(table: pd.DataFrame, way: str, of: str | None = None) -> Figur
         Column that names the way.
     of : str, optional
         Column that names what was learned from, or the data, a colour each.
+    words : str
+        What is drawn.
     """
-    return _rows_of_circles(table, way, of, "mean IoU")
+    ways = list(table[way].unique())
+    kinds = [None] if of is None else list(table[of].unique())
+    figure, ((ax,),) = panels(1, 1, (6.5, 0.26 * len(ways) + 0.9))
+    for number, (kind, colour) in enumerate(zip(kinds, SERIES[2:], strict=False)):
+        colour = _OF_DATA.get(kind or "", colour)
+        rows = table if kind is None else table[table[of] == kind]
+        shift = 0.24 * ((len(kinds) - 1) / 2 - number)
+        places = len(ways) - 1 - rows[way].map(ways.index) + shift
+        ax.scatter(rows["iou"], places, edgecolors=colour, **_SEED)
+        means = rows.groupby(way, sort=False)["iou"].mean()
+        at = [len(ways) - 1 - ways.index(name) + shift for name in means.index]
+        ax.scatter(means, at, s=28, color=colour, label=kind)
+    ax.set_yticks(range(len(ways)), ways[::-1], fontsize=FONT_PT)
+    plain_axes(ax, words)
+    ax.grid(axis="y", color="0.92")
+    ax.set_axisbelow(True)
+    if of is not None:
+        figure.legend(loc="outside lower center", ncols=len(kinds), fontsize=FONT_PT, frameon=False)
+    return figure
 
 
 def gains(table: pd.DataFrame, way: str, reference: str, of: str | None = None) -> Figure:
@@ -182,32 +196,8 @@ def gains(table: pd.DataFrame, way: str, reference: str, of: str | None = None) 
     known = table[table[way] == reference].set_index(keys)["iou"].rename("reference")
     others = table[table[way] != reference].join(known, on=keys)
     others = others.assign(iou=others["iou"] - others["reference"]).dropna(subset="iou")
-    figure = _rows_of_circles(others, way, of, f"gain of mean IoU on “{reference}”, same seed")
+    figure = ways_to_learn(others, way, of, f"gain of mean IoU on “{reference}”, same seed")
     figure.axes[0].axvline(0, color="0.6", lw=0.8, zorder=0)
-    return figure
-
-
-def _rows_of_circles(table: pd.DataFrame, way: str, of: str | None, words: str) -> Figure:
-    ways = list(table[way].unique())
-    kinds = [None] if of is None else list(table[of].unique())
-    figure, ax = plt.subplots(figsize=(6.5, 0.26 * len(ways) + 0.9), layout="constrained", dpi=DPI)
-    for number, (kind, colour) in enumerate(zip(kinds, SERIES[2:], strict=False)):
-        colour = _OF_DATA.get(kind or "", colour)
-        rows = table if kind is None else table[table[of] == kind]
-        shift = 0.24 * ((len(kinds) - 1) / 2 - number)
-        places = len(ways) - 1 - rows[way].map(ways.index) + shift
-        ax.scatter(rows["iou"], places, s=12, facecolors="none", edgecolors=colour, linewidths=0.7)
-        means = rows.groupby(way, sort=False)["iou"].mean()
-        at = [len(ways) - 1 - ways.index(name) + shift for name in means.index]
-        ax.scatter(means, at, s=28, color=colour, label=kind)
-    ax.set_yticks(range(len(ways)), ways[::-1], fontsize=FONT_PT)
-    ax.set_xlabel(words, fontsize=FONT_PT)
-    ax.tick_params(labelsize=FONT_PT)
-    ax.grid(axis="y", color="0.92")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    if of is not None:
-        figure.legend(loc="outside lower center", ncols=len(kinds), fontsize=FONT_PT, frameon=False)
     return figure
 
 
@@ -221,8 +211,8 @@ def size_bias(table: pd.DataFrame) -> Figure:
         ``true masks`` and ``network`` there are ``bias_percent`` and ``scatter_percent``.
     """
     words = {"diameter_px": "diameter [px]", "dose": "dose [electrons / nm²]", "overlap": "overlap of neighbours"}
-    figure, axes = plt.subplots(1, len(words), figsize=(7, 2.4), sharey=True, layout="constrained", dpi=DPI)
-    for ax, (varied, word) in zip(axes, words.items(), strict=True):
+    figure, (row,) = panels(1, len(words), (7, 2.4), sharey=True)
+    for ax, (varied, word) in zip(row, words.items(), strict=True):
         rows = table[table["varied"] == varied]
         ax.axhspan(-2, 2, color="0.93", lw=0)
         for kind, colour in (("true masks", COLOURS["truth"]), ("network", COLOURS["found"])):
@@ -230,11 +220,9 @@ def size_bias(table: pd.DataFrame) -> Figure:
             ax.errorbar(rows[varied], bias, scatter, color=colour, marker="o", ms=3, lw=1, capsize=2, label=kind)
         if varied != "overlap":
             ax.set_xscale("log")
-        ax.set_xlabel(word, fontsize=FONT_PT)
-        ax.tick_params(labelsize=SMALL_PT)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("median diameter: found - true [%]", fontsize=FONT_PT)
-    axes[0].legend(fontsize=SMALL_PT, frameon=False)
+        plain_axes(ax, word, ticks_pt=SMALL_PT)
+    row[0].set_ylabel("median diameter: found - true [%]", fontsize=FONT_PT)
+    row[0].legend(fontsize=SMALL_PT, frameon=False)
     return figure
 
 
@@ -248,10 +236,8 @@ def trust(scores: pd.DataFrame) -> Figure:
         there is no truth; those lie in a row, at no height that says anything.
     """
     groups = list(scores.groupby("data", sort=False))
-    figure, axes = plt.subplots(
-        1, len(groups), figsize=(1.9 * len(groups), 2.4), sharey=True, layout="constrained", dpi=DPI
-    )
-    for ax, (data, some) in zip(np.atleast_1d(axes), groups, strict=True):
+    figure, (row,) = panels(1, len(groups), (1.9 * len(groups), 2.4), sharey=True)
+    for ax, (data, some) in zip(row, groups, strict=True):
         kind = data.split()[0]
         colour = COLOURS[kind if kind in COLOURS else "experimental"]
         scored = some["iou"].notna().all()
@@ -270,7 +256,7 @@ def trust(scores: pd.DataFrame) -> Figure:
         ax.set_xlabel("expected IoU", fontsize=FONT_PT)
         ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.tick_params(labelsize=SMALL_PT, left=scored)
-    np.atleast_1d(axes)[0].set_ylabel("true IoU", fontsize=FONT_PT)
+    row[0].set_ylabel("true IoU", fontsize=FONT_PT)
     marks = [
         plt.Line2D([], [], ls="", marker=m, color="0.3", ms=4, label=t)
         for m, t in (("o", "trusted"), ("x", "warned of"))
@@ -292,27 +278,22 @@ def compare_sets(sets: dict[str, Sequence[Signal2D]]) -> Figure:
     sets : dict of str to sequence of micrographs
         By kind, keys of :data:`COLOURS`.
     """
-    figure, axes = plt.subplots(2, len(sets) + 1, figsize=(2.1 * (len(sets) + 1), 4), layout="constrained", dpi=DPI)
+    figure, axes = panels(2, len(sets) + 1, (2.1 * (len(sets) + 1), 4))
     levels = np.linspace(-1, 1, 41)
     for column, (kind, images) in enumerate(sets.items()):
         for row in (0, 1):
             show_micrograph(axes[row, column], images[row], kind if row == 0 else "")
         grey = [normalise(image) for image in images]
         shares = [np.histogram(ndimage.gaussian_filter(g, 1), levels, density=True)[0] for g in grey]
-        frequency, powers = _frequencies(), [radial_power(g) for g in grey]
-        for ax, x, curves in ((axes[0, -1], levels[:-1] + 0.025, shares), (axes[1, -1], frequency, powers)):
+        powers = [radial_power(g) for g in grey]
+        for ax, x, curves in ((axes[0, -1], levels[:-1] + 0.025, shares), (axes[1, -1], FREQUENCIES, powers)):
             ax.plot(x, np.transpose(curves), color=COLOURS[kind], linewidth=0.4, alpha=0.25)
             ax.plot(x, np.median(curves, axis=0), color=COLOURS[kind], linewidth=1.8, label=kind)
     axes[0, -1].set(ylim=(0, None), yticks=[])
-    axes[0, -1].set_xlabel("normalised grey level", fontsize=FONT_PT)
-    axes[0, -1].set_ylabel("share of pixels", fontsize=FONT_PT)
-    axes[1, -1].set(xscale="log", yscale="log")
-    axes[1, -1].set_xlabel("frequency [1 / pixel]", fontsize=FONT_PT)
-    axes[1, -1].set_ylabel("power", fontsize=FONT_PT)
+    plain_axes(axes[0, -1], "normalised grey level", "share of pixels", SMALL_PT)
     axes[0, -1].legend(frameon=False, fontsize=SMALL_PT)
-    for ax in axes[:, -1]:
-        ax.tick_params(labelsize=SMALL_PT)
-        ax.spines[["top", "right"]].set_visible(False)
+    axes[1, -1].set(xscale="log", yscale="log")
+    plain_axes(axes[1, -1], "frequency [1 / pixel]", "power", SMALL_PT)
     return figure
 
 
@@ -332,21 +313,19 @@ def ablation(scores: pd.DataFrame, reference: str = "full") -> Figure:
     means = scores.groupby(["data", "variant", "seed"], sort=False)["iou"].mean()
     others = [variant for variant in scores["variant"].unique() if variant != reference]
     places = np.arange(len(others))[::-1]
-    figure, axes = plt.subplots(1, 2, figsize=(7, 0.28 * len(others) + 1), sharey=True, layout="constrained", dpi=DPI)
-    for ax, (data, colour) in zip(axes, _OF_DATA.items(), strict=True):
+    figure, (row,) = panels(1, 2, (7, 0.28 * len(others) + 1), sharey=True)
+    for ax, (data, colour) in zip(row, _OF_DATA.items(), strict=True):
         full = means[data][reference]
         change = means[data].unstack("seed").sub(full, axis=1).loc[others]
         ax.axvspan(-full.std(), full.std(), color="0.9")
         ax.axvline(0, color="0.6", linewidth=0.8)
         for seed in change:
-            ax.scatter(change[seed], places, s=12, facecolors="none", edgecolors=colour, linewidths=0.7)
+            ax.scatter(change[seed], places, edgecolors=colour, **_SEED)
         ax.scatter(change.mean(axis=1), places, s=28, color=colour)
         ax.set_title(f"scored on {data}; {reference}: mean IoU {full.mean():.2f}", fontsize=FONT_PT)
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
-        ax.set_xlabel(f"change of mean IoU against {reference}", fontsize=FONT_PT)
         ax.set_yticks(places, others, fontsize=FONT_PT)
-        ax.tick_params(labelsize=FONT_PT)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain_axes(ax, f"change of mean IoU against {reference}")
     return figure
 
 
@@ -360,19 +339,11 @@ def _name_panels(figure: Figure, titles: Sequence[str], x: str, y: str, ncols: i
     """Name panels that stand in a row, their axes, and below them what the first one shows."""
     for ax, title in zip(figure.axes, titles, strict=True):
         ax.set_title(title, fontsize=FONT_PT)
-        ax.set_xlabel(x, fontsize=FONT_PT)
-        ax.tick_params(labelsize=SMALL_PT)
-        ax.spines[["top", "right"]].set_visible(False)
+        plain_axes(ax, x, ticks_pt=SMALL_PT)
     first = figure.axes[0]
     first.set_ylabel(y, fontsize=FONT_PT)
     named = first.get_legend_handles_labels()
     figure.legend(*named, loc="outside lower center", ncols=ncols, fontsize=SMALL_PT, frameon=False)
-
-
-def _frequencies() -> np.ndarray:
-    """Middles of the rings that :func:`radial_power` averages over [1 / pixel]."""
-    edges = np.geomspace(1 / 128, 0.5, 25)
-    return np.sqrt(edges[1:] * edges[:-1])
 
 
 def radial_power(grey: np.ndarray) -> np.ndarray:
@@ -380,6 +351,6 @@ def radial_power(grey: np.ndarray) -> np.ndarray:
     window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
     power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2 / np.sum(window**2)
     radius = np.hypot(np.fft.fftfreq(grey.shape[0])[:, None], np.fft.rfftfreq(grey.shape[1]))
-    ring = np.digitize(radius, np.geomspace(1 / 128, 0.5, 25)) - 1
+    ring = np.digitize(radius, _RINGS) - 1
     inside = (ring >= 0) & (ring < 24)
     return np.bincount(ring[inside], power[inside], 24) / np.maximum(np.bincount(ring[inside], minlength=24), 1)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
-from temlib.drawing import DPI, FONT_PT, explain, show_micrographs
+from temlib.drawing import FONT_PT, explain, panels, plain_axes, show_micrographs
 from temlib.files.grey_levels import normalise
 from temlib.palette import COLOURS
 from temlib.particles.scores import iou
-from temlib.reproduction.evidence import radial_power
+from temlib.reproduction.evidence import MARKERS, radial_power
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["figure_1", "figure_2", "figure_3", "figure_4", "figure_5", "look_alikes"]
 
-_MARKERS = {"Otsu": "x", "ML": "s", "TL": "o"}
 _DRAWS = 2000
 
 
@@ -120,17 +118,14 @@ def figure_5(scores: pd.DataFrame, caption: str = "") -> Figure:
     """
     number = np.arange(1, len(scores) + 1)
     better = int((scores["TL"] > scores["ML"]).sum())
-    figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained", dpi=DPI)
+    figure, ((axes,),) = panels(1, 1, (6.5, 3.2))
     axes.vlines(number, scores["ML"], scores["TL"], color="0.8", linewidth=1, zorder=1)
-    for kind, marker in _MARKERS.items():
+    for kind, marker in MARKERS.items():
         label = f"{kind}: mean {scores[kind].mean():.2f}, median {scores[kind].median():.2f}"
         axes.scatter(number, scores[kind], color=COLOURS[kind], marker=marker, s=30, label=label, zorder=2)
         axes.axhline(scores[kind].mean(), color=COLOURS[kind], linewidth=0.8, linestyle="--", zorder=0)
     axes.set(ylim=(-0.02, 1.02), xticks=number)
-    axes.set_xlabel("test micrograph", fontsize=FONT_PT)
-    axes.set_ylabel("IoU with the truth", fontsize=FONT_PT)
-    axes.tick_params(labelsize=FONT_PT)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes, "test micrograph", "IoU with the truth")
     gains = (scores["TL"] - scores["ML"]).to_numpy()
     again = np.random.default_rng(0).choice(gains, (_DRAWS, len(gains))).mean(axis=1)
     low, high = np.percentile(again, [2.5, 97.5])

@@ -203,5 +203,4 @@ class Run:
 
 
 def _write_json(content: dict[str, Any], path: Path) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_text(path, text)
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from temlib.files.grey_levels import normalise
-from temlib.files.micrographs import as_array, pixel_size_of, save_micrograph
+from temlib.files.micrographs import as_array, micrograph, pixel_size_of, save_micrograph
 
 __all__ = ["burn_in_scale_bar", "write_folder"]
 
@@ -63,7 +63,6 @@ def burn_in_scale_bar(image: Any) -> Any:
     -------
     uint8 signal of the same shape, without a pixel size
     """
-    import hyperspy.api as hs
     from PIL import Image, ImageDraw, ImageFont
 
     known = pixel_size_of(image)
@@ -80,9 +79,7 @@ def burn_in_scale_bar(image: Any) -> Any:
     draw.rectangle([first, top + 0.7 * high, first + bar_px - 1, top + 0.82 * high], fill=255)
     font = ImageFont.load_default(size=0.5 * high)
     draw.text((wide / 2, top + 0.33 * high), f"{length:g} nm", fill=255, font=font, anchor="mm")
-    exported = hs.signals.Signal2D(np.asarray(picture))
-    exported.metadata.General.title = image.metadata.General.title
-    return exported
+    return micrograph(np.asarray(picture), title=image.metadata.General.title)
 
 
 def _corner(picture: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,6 @@ def make_kit(clone: str | os.PathLike, out: str | os.PathLike, wheelhouse: bool 
 
 def for_participants(notebook: NotebookNode) -> NotebookNode:
     """Give a copy without outputs, in which an empty cell stands for each solution."""
-    from copy import deepcopy
-
     notebook = deepcopy(notebook)
     cells: list[NotebookNode] = []
     for cell in notebook.cells:
@@ -90,8 +89,6 @@ def for_participants(notebook: NotebookNode) -> NotebookNode:
 
 def with_solutions(notebook: NotebookNode) -> NotebookNode:
     """Give a copy in which the solutions are not folded away."""
-    from copy import deepcopy
-
     notebook = deepcopy(notebook)
     for cell in notebook.cells:
         cell.metadata.pop("jupyter", None)
@@ -101,7 +98,7 @@ def with_solutions(notebook: NotebookNode) -> NotebookNode:
 def _fill(folder: Path, clone: Path, wheelhouse: bool) -> None:
     import nbformat
 
-    for name in ("notebooks", "solutions"):
+    for name in ("notebooks", "solutions", "package"):
         (folder / name).mkdir(parents=True)
     notebooks = sorted((clone / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if missing := set(NOTEBOOKS) - {path.stem for path in notebooks}:
@@ -111,7 +108,6 @@ def _fill(folder: Path, clone: Path, wheelhouse: bool) -> None:
         nbformat.write(for_participants(notebook), folder / "notebooks" / path.name)
         nbformat.write(with_solutions(notebook), folder / "solutions" / path.name)
     for name in _PACKAGE:
-        (folder / "package").mkdir(exist_ok=True)
         shutil.copy2(clone / name, folder / "package" / name)
     shutil.copytree(clone / "temlib", folder / "package" / "temlib", ignore=shutil.ignore_patterns("__pycache__"))
     if wheelhouse:

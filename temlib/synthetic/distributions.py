@@ -16,7 +16,6 @@ __all__ = ["DISTRIBUTIONS"]
 
 def _bright_field(rng: np.random.Generator) -> Scene:
     """Training scenes: particles of all shapes, 9 to 400 px, from faint to black."""
-    size_px = 512
     pixel_size_nm = log_uniform(rng, 0.1, 2)
     diameter_px = log_uniform(rng, 9, 400)
     diameter_nm = diameter_px * pixel_size_nm
@@ -24,9 +23,8 @@ def _bright_field(rng: np.random.Generator) -> Scene:
     fringe_px = log_uniform(rng, 0.2, 10)  # distance of the first Fresnel fringe from an edge
     attenuation_length_nm = diameter_nm / log_uniform(rng, 0.1, 4)
     return Scene(
-        size_px=size_px,
         pixel_size_nm=pixel_size_nm,
-        n_particles=int(np.clip(fill * size_px**2 / (np.pi / 4 * diameter_px**2), 1, 250)),
+        n_particles=int(np.clip(fill * 512**2 / (np.pi / 4 * diameter_px**2), 1, 250)),
         shapes=tuple(rng.choice(_SHAPES, rng.integers(1, 4), replace=False, p=_WEIGHTS)),
         diameter_nm=diameter_nm,
         diameter_spread=rng.uniform(0.03, 0.4),

@@ -9,18 +9,19 @@ the first (*appears*) of the particle to which they happen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from temlib.synthetic import specimen
+from temlib.synthetic.ranges import check_ranges
 from temlib.synthetic.scene import Scene
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Changes", "History", "happen"]
+__all__ = ["Changes", "happen"]
 
 _RIPENING_STEPS = 20  # between two frames
 _TRIALS = 30  # to find room for a nucleus
@@ -70,70 +71,26 @@ class Changes:
         Share of frames that the detector dropped, in [0, 1): all pixels are 0.
     """
 
-    seconds: float = 1.0
-    growth_nm: float = 0.0
-    growth_exponent: float = 0.5
-    growth_spread: float = 0.0
-    dissolving: float = 0.0
-    ripening_nm3_s: float = 0.0
-    diffusion_nm2_s: float = 0.0
-    nucleation_per_s: float = 0.0
-    nucleus_nm: float | None = None
+    seconds: Annotated[float, (1e-9, 1e9)] = 1.0
+    growth_nm: Annotated[float, (0, 1e5)] = 0.0
+    growth_exponent: Annotated[float, (0.05, 2)] = 0.5
+    growth_spread: Annotated[float, (0, 2)] = 0.0
+    dissolving: Annotated[float, (0, 1)] = 0.0
+    ripening_nm3_s: Annotated[float, (0, 1e9)] = 0.0
+    diffusion_nm2_s: Annotated[float, (0, 1e9)] = 0.0
+    nucleation_per_s: Annotated[float, (0, 1e6)] = 0.0
+    nucleus_nm: Annotated[float | None, (1e-3, 1e5)] = None
     coalescence: bool = True
-    drift_nm_s: tuple[float, float] = (0.0, 0.0)
-    drift_spread_nm: float = 0.0
-    defocus_nm_s: float = 0.0
-    dose_spread: float = 0.0
-    dropped: float = 0.0
+    drift_nm_s: Annotated[tuple[float, float], (-1e6, 1e6)] = (0.0, 0.0)
+    drift_spread_nm: Annotated[float, (0, 1e4)] = 0.0
+    defocus_nm_s: Annotated[float, (-1e6, 1e6)] = 0.0
+    dose_spread: Annotated[float, (0, 2)] = 0.0
+    dropped: Annotated[float, (0, 0.999)] = 0.0
 
     def __post_init__(self) -> None:
-        for name, (lowest, highest) in _RANGES.items():
-            given = getattr(self, name)
-            if given is not None and not all(lowest <= number <= highest for number in np.atleast_1d(given)):
-                raise ValueError(f"{name}={given!r} is out of range; allowed are {lowest} to {highest}")
+        check_ranges(self)
         if np.shape(self.drift_nm_s) != (2,):
             raise ValueError(f"drift_nm_s={self.drift_nm_s!r} must be two velocities [nm/s], along y and x")
-
-
-_RANGES = {
-    "seconds": (1e-9, 1e9),
-    "growth_nm": (0, 1e5),
-    "growth_exponent": (0.05, 2),
-    "growth_spread": (0, 2),
-    "dissolving": (0, 1),
-    "ripening_nm3_s": (0, 1e9),
-    "diffusion_nm2_s": (0, 1e9),
-    "nucleation_per_s": (0, 1e6),
-    "nucleus_nm": (1e-3, 1e5),
-    "drift_nm_s": (-1e6, 1e6),
-    "drift_spread_nm": (0, 1e4),
-    "defocus_nm_s": (-1e6, 1e6),
-    "dose_spread": (0, 2),
-    "dropped": (0, 0.999),
-}
-
-
-@dataclass(frozen=True)
-class History:
-    """All that happened.
-
-    Attributes
-    ----------
-    particles : DataFrame
-        A row for each particle in each frame in whose field it lies: ``particle``, ``frame``, ``time_s``, ``y_nm`` and
-        ``x_nm`` of the centre in the frame, ``diameter_nm``, ``whole``.
-    events : DataFrame
-        ``frame``, ``particle``, ``event``, and ``partner``, the particle into which it merged, else 0.
-    frames : DataFrame
-        ``frame``, ``time_s``, ``drift_y_nm`` and ``drift_x_nm``, by which the image has moved since the first.
-    reach_px : int
-        How far beyond the field the film reaches on each side.
-    """
-
-    particles: pd.DataFrame
-    events: pd.DataFrame
-    frames: pd.DataFrame
-    reach_px: int
 
 
 @dataclass
@@ -228,7 +185,9 @@ class _World:
         return np.hypot(*outside.T) < self.diameter / 2 - self.scene.pixel_size_nm
 
 
-def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator) -> History:
+def happen(
+    scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
     """Let happen to the particles of a scene what changes them, frame by frame.
 
     Parameters
@@ -241,6 +200,18 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
         What changes.
     rng : Generator
         The same seed gives the same bytes.
+
+    Returns
+    -------
+    particles : DataFrame
+        A row for each particle in each frame in whose field it lies: ``particle``, ``frame``, ``time_s``, ``y_nm`` and
+        ``x_nm`` of the centre in the frame, ``diameter_nm``, ``whole``.
+    events : DataFrame
+        ``frame``, ``particle``, ``event``, and ``partner``, the particle into which it merged, else 0.
+    frames : DataFrame
+        ``frame``, ``time_s``, ``drift_y_nm`` and ``drift_x_nm``, by which the image has moved since the first.
+    reach_px : int
+        How far beyond the field the film reaches on each side.
 
     Raises
     ------
@@ -256,9 +227,9 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
     world, reach = _begin(scene, changes, drift, times[-1], rng)
     rows: list[dict[str, np.ndarray]] = []
     ends: dict[int, tuple[str, int]] = {}
+    seen: set[int] = set()
     for frame, time in enumerate(times):
         merged: dict[int, int] = {}
-        before = world.number
         if frame:
             world.grow(time)
             world.ripen()
@@ -269,17 +240,15 @@ def happen(scene: Scene, frames: int, changes: Changes, rng: np.random.Generator
             merged = world.coalesce()
             world.nucleate(time)
         rows.append(_rows(world, frame, time, drift[frame]))
-        seen = set(rows[-1]["particle"].tolist())
+        before, seen = seen, set(rows[-1]["particle"].tolist())
         ends |= {small: _end_of_merged(large, merged, seen) for small, large in merged.items()}
-        lost = (
-            np.isin(world.number, list(_last_seen(rows, before) - seen)) if frame else np.zeros(len(world.number), bool)
-        )
+        lost = np.isin(world.number, list(before - seen))
         ends |= dict.fromkeys(world.number[lost].tolist(), ("leaves", 0))
         world.keep(~lost)  # what has left does not come back
     table = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     moved = {"frame": np.arange(frames), "time_s": times, "drift_y_nm": drift[:, 0], "drift_x_nm": drift[:, 1]}
     particles = pd.DataFrame(table)
-    return History(particles, _events(particles, ends, frames), pd.DataFrame(moved), reach)
+    return particles, _events(particles, ends, frames), pd.DataFrame(moved), reach
 
 
 def _end_of_merged(large: int, merged: dict[int, int], seen: set[int]) -> tuple[str, int]:
@@ -322,10 +291,6 @@ def _rows(world: _World, frame: int, time: float, drift: np.ndarray) -> dict[str
         "diameter_nm": 2 * radius,
         "whole": whole,
     }
-
-
-def _last_seen(rows: list[dict[str, np.ndarray]], before: np.ndarray) -> set[int]:
-    return set(rows[-2]["particle"].tolist()) & set(before.tolist())
 
 
 def _events(particles: pd.DataFrame, ends: dict[int, tuple[str, int]], frames: int) -> pd.DataFrame:

@@ -90,31 +90,24 @@ class SyntheticMovie:
         uint16 and int32 arrays of shape (size_px, size_px)
             What the camera counted, and the labels; both 0 where the detector dropped the frame.
         """
-        found = self._project(index)
-        if found is None:
-            nothing = (self.scene.size_px,) * 2
-            return np.zeros(nothing, np.uint16), np.zeros(nothing, np.int32)
-        scene, projection, numbers = found
+        scene, projection, labels = self._project(index)
+        if projection is None:
+            return np.zeros_like(labels, np.uint16), labels
         lens, shot, readout = streams(self._sequence(_FRAMES, index), 3)
         drift = self.frames[["drift_y_nm", "drift_x_nm"]].to_numpy()[index] / scene.pixel_size_nm
         intensity, _ = form_image(scene, projection, self._film_below(drift), None, lens)
         image = intensity[FIELD] * camera.illumination(scene, self._stream(_LIGHT))
-        counts = camera.detect(scene, camera.expose(scene, image, shot), readout)
-        return counts, numbers[optics.fly_back(scene, projection.labels)[FIELD]]
+        return camera.detect(scene, camera.expose(scene, image, shot), readout), labels
 
     def labels_of(self, index: int) -> np.ndarray:
         """Give the labels of one frame; int32 array of shape (size_px, size_px)."""
-        found = self._project(index)
-        if found is None:
-            return np.zeros((self.scene.size_px,) * 2, np.int32)
-        scene, projection, numbers = found
-        return numbers[optics.fly_back(scene, projection.labels)[FIELD]]
+        return self._project(index)[2]
 
-    def _project(self, index: int) -> tuple[Scene, specimen.Projection, np.ndarray] | None:
-        """Project the particles of a frame; with its scene, and a number for each label; None of a dropped one."""
+    def _project(self, index: int) -> tuple[Scene, specimen.Projection | None, np.ndarray]:
+        """Give the scene of a frame, its particles' projection, None of a dropped one, and its labels."""
         state = self.frames.iloc[index]
         if state["dropped"]:
-            return None
+            return self.scene, None, np.zeros((self.scene.size_px,) * 2, np.int32)
         scene = replace(self.scene, defocus_nm=float(state["defocus_nm"]), dose=float(state["dose"]))
         rows = self._rows_of[index]
         numbers = self.particles["particle"].to_numpy()[rows]
@@ -122,7 +115,8 @@ class SyntheticMovie:
         particles = [self._particle(n, *place) for n, place in zip(numbers.tolist(), places.tolist(), strict=True)]
         matter = [self._stream(_MATTER, number) for number in numbers.tolist()]
         projection = specimen.project(scene, particles, _NONE, matter)
-        return scene, projection, np.concatenate([[0], numbers]).astype(np.int32)
+        labels = optics.fly_back(scene, projection.labels)[FIELD]
+        return scene, projection, np.concatenate([[0], numbers]).astype(np.int32)[labels]
 
     def _lazy(self, render: Callable[[int], np.ndarray], dtype: type, title: str) -> Signal2D:
         import dask.array as da
@@ -214,11 +208,11 @@ def movie(scene: Scene, frames: int, seed: int = 0, name: str = "movie", **chang
         if getattr(scene, what):
             raise ValueError(f"a movie has no {what}; leave {what} out of its scene")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_HISTORY,)))
-    history = happen(scene, frames, told, rng)
+    particles, events, states, reach_px = happen(scene, frames, told, rng)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_CAMERA,)))
-    defocus = scene.defocus_nm + told.defocus_nm_s * history.frames["time_s"]
+    defocus = scene.defocus_nm + told.defocus_nm_s * states["time_s"]
     dose = scene.dose * rng.lognormal(0, told.dose_spread, frames)
     dropped = rng.random(frames) < told.dropped
-    states = history.frames.assign(defocus_nm=defocus, dose=dose, dropped=dropped)
-    particles = history.particles.assign(shown=~dropped[history.particles["frame"].to_numpy()])
-    return SyntheticMovie(name, scene, told, seed, particles, history.events, states, history.reach_px)
+    states = states.assign(defocus_nm=defocus, dose=dose, dropped=dropped)
+    particles = particles.assign(shown=~dropped[particles["frame"].to_numpy()])
+    return SyntheticMovie(name, scene, told, seed, particles, events, states, reach_px)

@@ -124,7 +124,8 @@ def image_wave(scene: Scene, wave: np.ndarray) -> np.ndarray:
     """
     spectrum = fft.fft2(wave.astype(np.complex64, copy=False))
     half = len(wave) // 2 + 1  # the four quadrants of the transfer function are alike
-    quadrant = transfer(scene, _squared_frequencies(half, len(wave) * scene.pixel_size_nm))
+    squared = (np.arange(half) / (len(wave) * scene.pixel_size_nm)) ** 2
+    quadrant = transfer(scene, squared[:, None] + squared[None, :])
     mirrored = slice(len(wave) - half, 0, -1)
     spectrum[:half, :half] *= quadrant
     spectrum[:half, half:] *= quadrant[:, mirrored]
@@ -155,11 +156,10 @@ def scan(scene: Scene, signal: np.ndarray, rng: np.random.Generator) -> np.ndarr
     """Scan line by line: each line is displaced a little, and of a slightly different brightness."""
     shifts = rng.normal(0, scene.scan_jitter_px, len(signal)).astype(np.float32)
     brightness = rng.normal(1, scene.scan_flicker, len(signal)).astype(np.float32)
-    if not scene.scan_jitter_px:
-        return np.maximum(signal * np.maximum(brightness, 0)[:, None], 0)
-    ramp = np.exp(-2j * np.pi * np.fft.rfftfreq(signal.shape[1])[None, :] * shifts[:, None]).astype(np.complex64)
-    moved = fft.irfft(fft.rfft(signal, axis=1) * ramp, signal.shape[1], axis=1)
-    return np.maximum(moved * np.maximum(brightness, 0)[:, None], 0)
+    if scene.scan_jitter_px:
+        ramp = np.exp(-2j * np.pi * np.fft.rfftfreq(signal.shape[1])[None, :] * shifts[:, None]).astype(np.complex64)
+        signal = fft.irfft(fft.rfft(signal, axis=1) * ramp, signal.shape[1], axis=1)
+    return np.maximum(signal * np.maximum(brightness, 0)[:, None], 0)
 
 
 def fly_back(scene: Scene, pixels: np.ndarray) -> np.ndarray:
@@ -205,9 +205,3 @@ def _filter(image: np.ndarray, pixel_size_nm: float, sigma_nm: float, path_nm: f
         spectrum *= np.sinc(along)
     blurred = fft.irfft2(spectrum, image.shape, overwrite_x=True)
     return np.maximum(blurred, 0, out=blurred)
-
-
-def _squared_frequencies(number: int, edge_nm: float) -> np.ndarray:
-    """Give q^2 [1 / nm^2] of the first frequencies, from 0 up, in both directions."""
-    squared = (np.arange(number) / edge_nm) ** 2
-    return (squared[:, None] + squared[None, :]).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
 
@@ -10,17 +9,23 @@ import numpy as np
 
 from temlib.synthetic.body import Body
 
-__all__ = ["turned"]
+__all__ = ["POLYHEDRA", "turned"]
 
 _ROUND = np.stack([np.cos(np.arange(720) * np.pi / 360), np.sin(np.arange(720) * np.pi / 360)], axis=1)
 
-
-@dataclass(frozen=True)
-class _Polyhedron:
-    vertices: np.ndarray  # (n, 3)
-    normals: np.ndarray  # (faces, 3), outward
-    distances: np.ndarray  # (faces,), of the faces from the centre
-    areas: np.ndarray  # (faces,)
+_SIGNS = np.array(list(product((-1, 1), repeat=3)), float)
+_GOLDEN = (1 + np.sqrt(5)) / 2
+_TURNS = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
+POLYHEDRA = {
+    "cube": _SIGNS,
+    "octahedron": np.concatenate([np.eye(3), -np.eye(3)]),
+    "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float),
+    "truncated_octahedron": np.unique(
+        np.concatenate([_SIGNS[:, list(p)] * np.array([0, 1, 2])[list(p)] for p in permutations(range(3))]), axis=0
+    ),
+    "icosahedron": np.unique(np.concatenate([(_SIGNS * [0, 1, _GOLDEN])[:, turn] for turn in _TURNS]), axis=0),
+}
+"""Vertices (n, 3) of each, by name."""
 
 
 def turned(name: str, rng: np.random.Generator) -> Body:
@@ -29,12 +34,12 @@ def turned(name: str, rng: np.random.Generator) -> Body:
     The projected area of a convex body is half the sum of its faces' areas, each times the cosine
     of its tilt (Cauchy).
     """
-    solid = _polyhedron(name)
+    vertices, normals, distances, areas = _polyhedron(name)
     turn = _random_rotation(rng)
-    normals = solid.normals @ turn.T
-    scale = np.sqrt(np.pi / (np.abs(normals[:, 2]) @ solid.areas / 2))
-    distances = scale * solid.distances
-    volume = float(distances @ solid.areas * scale**2 / 3)
+    normals = normals @ turn.T
+    scale = np.sqrt(np.pi / (np.abs(normals[:, 2]) @ areas / 2))
+    distances = scale * distances
+    volume = float(distances @ areas * scale**2 / 3)
 
     # Along the beam the body reaches from the highest of its lower faces to the lowest of its upper
     # ones; a face that is seen edge on, to within rounding, is the limit of a steep one.
@@ -47,33 +52,23 @@ def turned(name: str, rng: np.random.Generator) -> Body:
         points = np.stack([u.ravel(), v.ravel(), np.ones(u.size, u.dtype)])
         return np.maximum((above @ points).min(0) - (below @ points).max(0), 0).reshape(u.shape)
 
-    corners = scale * (solid.vertices @ turn.T)[:, :2]
+    corners = scale * (vertices @ turn.T)[:, :2]
     farthest = np.argmax(_ROUND @ corners.T, axis=1)  # going round, the corner that sticks out most
     return Body(thickness, corners[farthest[farthest != np.roll(farthest, 1)]], volume)
 
 
 @lru_cache
-def _polyhedron(name: str) -> _Polyhedron:
+def _polyhedron(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Give vertices (n, 3), and of the faces the outward normals (m, 3), distances from the centre and areas (m,)."""
     from scipy.spatial import ConvexHull
 
-    signs = np.array(list(product((-1, 1), repeat=3)), float)
-    golden = (1 + np.sqrt(5)) / 2
-    turns = [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
-    vertices = {
-        "cube": signs,
-        "octahedron": np.concatenate([np.eye(3), -np.eye(3)]),
-        "tetrahedron": np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float),
-        "truncated_octahedron": np.unique(
-            np.concatenate([signs[:, list(p)] * np.array([0, 1, 2])[list(p)] for p in permutations(range(3))]), axis=0
-        ),
-        "icosahedron": np.unique(np.concatenate([(signs * [0, 1, golden])[:, turn] for turn in turns]), axis=0),
-    }[name]
+    vertices = POLYHEDRA[name]
     hull = ConvexHull(vertices)
     edges = vertices[hull.simplices]
     triangles = np.linalg.norm(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]), axis=1) / 2
     faces, of_face = np.unique(hull.equations.round(9), axis=0, return_inverse=True)
     areas = np.bincount(of_face.ravel(), triangles)
-    return _Polyhedron(vertices, faces[:, :3], -faces[:, 3], areas)
+    return vertices, faces[:, :3], -faces[:, 3], areas
 
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from temlib.synthetic.ranges import check_ranges
 from temlib.synthetic.shapes import SHAPES
 
 __all__ = ["ARRANGEMENTS", "MODES", "Scene", "Support"]
@@ -55,36 +57,34 @@ class Support:
 
     shapes: tuple[str, ...] = ("irregular", "sphere")
     arrangement: str = "packed"
-    grain_nm: float = 60.0
-    grain_spread: float = 0.3
-    max_aspect_ratio: float = 2.0
-    core_contrast: float = 1.0
-    coverage: float = 0.6
-    layers: float = 2.5
-    thickness_nm: float = 60.0
-    texture: float = 0.1
-    pore_nm: float = 1.5
-    attenuation_length_nm: float = 250.0
-    inner_potential_v: float = 1.0
-    diffraction: float = 0.0
-    extinction_nm: float = 60.0
-    defocus_blur_nm: float = 0.0
-    on_edge: float = 0.3
-    wetting: float = 0.3
+    grain_nm: Annotated[float, (0.1, 1e5)] = 60.0
+    grain_spread: Annotated[float, (0, 2)] = 0.3
+    max_aspect_ratio: Annotated[float, (1.2, 20)] = 2.0
+    core_contrast: Annotated[float, (0, 20)] = 1.0
+    coverage: Annotated[float, (0, 1)] = 0.6
+    layers: Annotated[float, (0.1, 20)] = 2.5
+    thickness_nm: Annotated[float, (0, 1e4)] = 60.0
+    texture: Annotated[float, (0, 1)] = 0.1
+    pore_nm: Annotated[float, (0.01, 1e4)] = 1.5
+    attenuation_length_nm: Annotated[float, (0.1, 1e6)] = 250.0
+    inner_potential_v: Annotated[float, (0, 60)] = 1.0
+    diffraction: Annotated[float, (0, 1)] = 0.0
+    extinction_nm: Annotated[float, (1, 1e6)] = 60.0
+    defocus_blur_nm: Annotated[float, (0, 1000)] = 0.0
+    on_edge: Annotated[float, (0, 1)] = 0.3
+    wetting: Annotated[float, (0, 1)] = 0.3
 
     def __post_init__(self) -> None:
         if self.arrangement not in ARRANGEMENTS:
             raise ValueError(f"arrangement={self.arrangement!r} is none of {', '.join(ARRANGEMENTS)}")
-        _check(self, _SUPPORT_RANGES)
+        _check(self)
 
 
-def _check(scene: Scene | Support, ranges: dict[str, tuple[float, float]]) -> None:
-    unknown = sorted(set(scene.shapes) - set(SHAPES))
-    if unknown or not scene.shapes:
-        raise ValueError(f"shapes={scene.shapes!r}: choose one or more of {', '.join(SHAPES)}")
-    for name, (lowest, highest) in ranges.items():
-        if not lowest <= getattr(scene, name) <= highest:
-            raise ValueError(f"{name}={getattr(scene, name)!r} is out of range; allowed are {lowest} to {highest}")
+def _check(described: Scene | Support) -> None:
+    unknown = sorted(set(described.shapes) - set(SHAPES))
+    if unknown or not described.shapes:
+        raise ValueError(f"shapes={described.shapes!r}: choose one or more of {', '.join(SHAPES)}")
+    check_ranges(described)
 
 
 @dataclass(frozen=True)
@@ -193,58 +193,58 @@ class Scene:
         Burn in a scale bar, a panel letter and sometimes a strip below, as published figures have them.
     """
 
-    size_px: int = 512
-    pixel_size_nm: float = 0.5
+    size_px: Annotated[int, (32, 8192)] = 512
+    pixel_size_nm: Annotated[float, (0.01, 100)] = 0.5
     mode: str = "bright_field"
-    n_particles: int = 25
+    n_particles: Annotated[int, (0, 5000)] = 25
     shapes: tuple[str, ...] = ("sphere",)
-    diameter_nm: float = 25.0
-    diameter_spread: float = 0.15
+    diameter_nm: Annotated[float, (0.1, 1e5)] = 25.0
+    diameter_spread: Annotated[float, (0, 2)] = 0.15
     diameters_nm: tuple[float, ...] = ()
-    max_aspect_ratio: float = 2.0
-    core_contrast: float = 4.0
-    clustering: float = 0.2
-    overlap: float = 0.1
-    attenuation_length_nm: float = 30.0
-    contrast_spread: float = 0.1
-    texture: float = 0.0
-    inner_potential_v: float = 20.0
-    diffraction: float = 0.2
-    extinction_nm: float = 25.0
-    max_grains: int = 2
-    film_thickness_nm: float = 10.0
-    film_roughness: float = 0.2
-    film_grain_nm: float = 1.5
-    film_unevenness: float = 0.1
-    film_holes: float = 0.0
+    max_aspect_ratio: Annotated[float, (1.2, 20)] = 2.0
+    core_contrast: Annotated[float, (0, 20)] = 4.0
+    clustering: Annotated[float, (0, 1)] = 0.2
+    overlap: Annotated[float, (0, 0.999)] = 0.1
+    attenuation_length_nm: Annotated[float, (0.1, 1e6)] = 30.0
+    contrast_spread: Annotated[float, (0, 2)] = 0.1
+    texture: Annotated[float, (0, 1)] = 0.0
+    inner_potential_v: Annotated[float, (0, 60)] = 20.0
+    diffraction: Annotated[float, (0, 1)] = 0.2
+    extinction_nm: Annotated[float, (1, 1e6)] = 25.0
+    max_grains: Annotated[int, (1, 20)] = 2
+    film_thickness_nm: Annotated[float, (0, 1e4)] = 10.0
+    film_roughness: Annotated[float, (0, 1)] = 0.2
+    film_grain_nm: Annotated[float, (0.01, 1e4)] = 1.5
+    film_unevenness: Annotated[float, (0, 1)] = 0.1
+    film_holes: Annotated[float, (0, 0.9)] = 0.0
     support: Support | None = None
-    voltage_kv: float = 200.0
-    defocus_nm: float = 500.0
-    cs_mm: float = 1.2
-    focal_spread_nm: float = 5.0
-    convergence_mrad: float = 0.1
-    aperture_mrad: float = 10.0
-    probe_nm: float = 0.3
-    scan_jitter_px: float = 0.3
-    scan_flicker: float = 0.01
-    flyback_px: float = 0.0
-    illumination_gradient: float = 0.2
-    drift_nm: float = 0.5
-    blur_nm: float = 0.3
-    dose: float = 1000.0
-    mtf_nyquist: float = 0.3
-    gain: float = 1.0
-    offset: float = 0.0
-    readout_noise: float = 1.0
-    saturation: float = 65535.0
-    dead_pixels: float = 0.0
-    visibility: float = 0.0
+    voltage_kv: Annotated[float, (10, 3000)] = 200.0
+    defocus_nm: Annotated[float, (-1e6, 1e6)] = 500.0
+    cs_mm: Annotated[float, (-50, 50)] = 1.2
+    focal_spread_nm: Annotated[float, (0, 1000)] = 5.0
+    convergence_mrad: Annotated[float, (0, 20)] = 0.1
+    aperture_mrad: Annotated[float, (1e-3, 1000)] = 10.0
+    probe_nm: Annotated[float, (0, 100)] = 0.3
+    scan_jitter_px: Annotated[float, (0, 20)] = 0.3
+    scan_flicker: Annotated[float, (0, 1)] = 0.01
+    flyback_px: Annotated[float, (0, 20)] = 0.0
+    illumination_gradient: Annotated[float, (0, 0.999)] = 0.2
+    drift_nm: Annotated[float, (0, 1000)] = 0.5
+    blur_nm: Annotated[float, (0, 1000)] = 0.3
+    dose: Annotated[float, (1e-6, 1e9)] = 1000.0
+    mtf_nyquist: Annotated[float, (1e-3, 1)] = 0.3
+    gain: Annotated[float, (1e-6, 1e4)] = 1.0
+    offset: Annotated[float, (-6e4, 6e4)] = 0.0
+    readout_noise: Annotated[float, (0, 1e4)] = 1.0
+    saturation: Annotated[float, (1, 65535)] = 65535.0
+    dead_pixels: Annotated[float, (0, 0.1)] = 0.0
+    visibility: Annotated[float, (0, 100)] = 0.0
     marks: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode={self.mode!r} is none of {', '.join(MODES)}")
-        _check(self, _RANGES)
+        _check(self)
         if not all(0.1 <= diameter <= 1e5 for diameter in self.diameters_nm):
             raise ValueError("diameters_nm holds a size out of range; allowed are 0.1 to 100000.0 nm")
 
@@ -252,68 +252,3 @@ class Scene:
     def edge_nm(self) -> float:
         """Edge of the micrograph [nm]."""
         return self.size_px * self.pixel_size_nm
-
-
-_BELOW_1 = 0.999
-_RANGES = {
-    "size_px": (32, 8192),
-    "pixel_size_nm": (0.01, 100),
-    "n_particles": (0, 5000),
-    "diameter_nm": (0.1, 1e5),
-    "diameter_spread": (0, 2),
-    "max_aspect_ratio": (1.2, 20),
-    "core_contrast": (0, 20),
-    "clustering": (0, 1),
-    "overlap": (0, _BELOW_1),
-    "attenuation_length_nm": (0.1, 1e6),
-    "contrast_spread": (0, 2),
-    "texture": (0, 1),
-    "inner_potential_v": (0, 60),
-    "diffraction": (0, 1),
-    "extinction_nm": (1, 1e6),
-    "max_grains": (1, 20),
-    "film_thickness_nm": (0, 1e4),
-    "film_roughness": (0, 1),
-    "film_grain_nm": (0.01, 1e4),
-    "film_unevenness": (0, 1),
-    "film_holes": (0, 0.9),
-    "voltage_kv": (10, 3000),
-    "defocus_nm": (-1e6, 1e6),
-    "cs_mm": (-50, 50),
-    "focal_spread_nm": (0, 1000),
-    "convergence_mrad": (0, 20),
-    "aperture_mrad": (1e-3, 1000),
-    "probe_nm": (0, 100),
-    "scan_jitter_px": (0, 20),
-    "scan_flicker": (0, 1),
-    "flyback_px": (0, 20),
-    "illumination_gradient": (0, _BELOW_1),
-    "drift_nm": (0, 1000),
-    "blur_nm": (0, 1000),
-    "dose": (1e-6, 1e9),
-    "mtf_nyquist": (1e-3, 1),
-    "gain": (1e-6, 1e4),
-    "offset": (-6e4, 6e4),
-    "readout_noise": (0, 1e4),
-    "saturation": (1, 65535),
-    "dead_pixels": (0, 0.1),
-    "visibility": (0, 100),
-}
-_SUPPORT_RANGES = {
-    "grain_nm": (0.1, 1e5),
-    "grain_spread": (0, 2),
-    "max_aspect_ratio": (1.2, 20),
-    "core_contrast": (0, 20),
-    "coverage": (0, 1),
-    "layers": (0.1, 20),
-    "thickness_nm": (0, 1e4),
-    "texture": (0, 1),
-    "pore_nm": (0.01, 1e4),
-    "attenuation_length_nm": (0.1, 1e6),
-    "inner_potential_v": (0, 60),
-    "diffraction": (0, 1),
-    "extinction_nm": (1, 1e6),
-    "defocus_blur_nm": (0, 1000),
-    "on_edge": (0, 1),
-    "wetting": (0, 1),
-}

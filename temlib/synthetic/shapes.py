@@ -15,7 +15,7 @@ from skimage.measure import find_contours
 
 from temlib.synthetic.aggregates import aggregate
 from temlib.synthetic.body import ANGLES, CIRCLE, Body, Proportions, dome, measure
-from temlib.synthetic.polyhedra import turned
+from temlib.synthetic.polyhedra import POLYHEDRA, turned
 
 __all__ = ["SHAPES", "Body", "measure", "wetting"]
 
@@ -49,22 +49,17 @@ def _rod(rng: np.random.Generator, scene: Proportions) -> Body:
 
 def _hollow(rng: np.random.Generator, scene: Proportions) -> Body:
     inner = rng.uniform(0.6, 0.85)
-
-    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        squared = u * u + v * v
-        return dome(1 - squared) - dome(inner**2 - squared)
-
-    return Body(thickness, CIRCLE, 4 / 3 * np.pi * (1 - inner**3))
+    return Body(partial(_two_spheres, inner, -1), CIRCLE, 4 / 3 * np.pi * (1 - inner**3))
 
 
 def _core_shell(rng: np.random.Generator, scene: Proportions) -> Body:
-    core = rng.uniform(0.4, 0.8)
+    return Body(partial(_two_spheres, rng.uniform(0.4, 0.8), scene.core_contrast - 1), CIRCLE)
 
-    def thickness(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        squared = u * u + v * v
-        return dome(1 - squared) + (scene.core_contrast - 1) * dome(core**2 - squared)
 
-    return Body(thickness, CIRCLE)
+def _two_spheres(inner: float, weight: float, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Give the thickness of a sphere and, weighted, of one of radius ``inner`` in its middle."""
+    squared = u * u + v * v
+    return dome(1 - squared) + weight * dome(inner**2 - squared)
 
 
 def _irregular(rng: np.random.Generator, scene: Proportions) -> Body:
@@ -195,11 +190,7 @@ SHAPES: dict[str, Callable[[np.random.Generator, Proportions], Body]] = {
     "sphere": _sphere,
     "ellipsoid": _ellipsoid,
     "rod": _rod,
-    "cube": partial(_polyhedron, "cube"),
-    "octahedron": partial(_polyhedron, "octahedron"),
-    "tetrahedron": partial(_polyhedron, "tetrahedron"),
-    "truncated_octahedron": partial(_polyhedron, "truncated_octahedron"),
-    "icosahedron": partial(_polyhedron, "icosahedron"),
+    **{name: partial(_polyhedron, name) for name in POLYHEDRA},
     "plate": _plate,
     "core_shell": _core_shell,
     "hollow": _hollow,

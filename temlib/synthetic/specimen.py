@@ -186,35 +186,33 @@ def project(
     A pixel belongs to a particle when the particle covers at least half of it. Each grain of a
     particle may be near a Bragg condition; the direct beam then loses what :func:`two_beam` gives.
     """
-    edge = scene.size_px + 2 * MARGIN
-    thickness, depth = np.zeros((edge, edge), np.float32), np.zeros((edge, edge), np.float32)
-    unscattered, labels = np.ones((edge, edge), np.float32), np.zeros((edge, edge), np.int32)
+    found = without_particles(scene)
     each = [rng] * len(particles) if isinstance(rng, np.random.Generator) else rng
     for label, (particle, rng) in enumerate(zip(particles, each, strict=True), start=1):
         window, material, covered = _cover(scene, particle)
         attenuation = rng.lognormal(0, scene.contrast_spread) / scene.attenuation_length_nm
-        thickness[window] += material
-        depth[window] += material * np.float32(attenuation)
-        labels[window][covered] = label
+        found.thickness[window] += material
+        found.depth[window] += material * np.float32(attenuation)
+        found.labels[window][covered] = label
         deviations = _deviations(scene, rng)
         if np.isfinite(deviations).any():
             grain = _grains(covered.shape, len(deviations), rng)
-            unscattered[window] *= 1 - two_beam(material, deviations[grain], scene.extinction_nm)
+            found.unscattered[window] *= 1 - two_beam(material, deviations[grain], scene.extinction_nm)
     if scene.texture:
         # Turned by half a turn, so that particles and film do not show the same grains.
         density = granular[::-1, ::-1] * np.float32(scene.texture)
         density += 1
         np.maximum(density, 0, out=density)
-        thickness *= density
-        depth *= density
-    return Projection(thickness, depth, unscattered, labels)
+        for picture in (found.thickness, found.depth):
+            picture *= density
+    return found
 
 
 def without_particles(scene: Scene) -> Projection:
     """Give the projection of no particles."""
-    edge = scene.size_px + 2 * MARGIN
-    nothing = np.zeros((edge, edge), np.float32)
-    return Projection(nothing, nothing, np.ones_like(nothing), np.zeros((edge, edge), np.int32))
+    shape = (scene.size_px + 2 * MARGIN,) * 2
+    thickness, depth = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    return Projection(thickness, depth, np.ones(shape, np.float32), np.zeros(shape, np.int32))
 
 
 def two_beam(thickness: np.ndarray, deviation: np.ndarray, extinction_nm: float) -> np.ndarray:
@@ -269,9 +267,7 @@ def _describe(scene: Scene, particle: Particle) -> dict[str, str | float | bool]
         "x_nm": particle.x_nm,
         "diameter_nm": particle.diameter_nm,
         "area_nm2": np.pi * radius**2,
-        "perimeter_nm": radius * size["perimeter"],
-        "feret_max_nm": radius * size["feret_max"],
-        "feret_min_nm": radius * size["feret_min"],
+        **{f"{name}_nm": radius * length for name, length in size.items()},
         "circularity": 4 * np.pi * np.pi / size["perimeter"] ** 2,
         "volume_nm3": radius**3 * particle.body.volume,
         "rotation_deg": float(np.rad2deg(particle.rotation)),
@@ -310,9 +306,8 @@ def _cover(scene: Scene, particle: Particle) -> tuple[tuple[slice, slice], np.nd
     number = inside[1:, 1:].view(np.int8) + inside[1:, :-1] + inside[:-1, 1:] + inside[:-1, :-1]
     covered = number == 4
     on_outline = np.nonzero((number > 0) & ~covered if min(number.shape) > 8 else number >= 0)
-    points = thickness(y[on_outline[0]] + _OFFSETS[:, None, None], x[on_outline[1]] + _OFFSETS[None, :, None]).reshape(
-        _SUBPIXELS**2, -1
-    )
+    within = y[on_outline[0]] + _OFFSETS[:, None, None], x[on_outline[1]] + _OFFSETS[None, :, None]
+    points = thickness(*within).reshape(_SUBPIXELS**2, -1)
     mean[on_outline] = points.mean(0)
     covered[on_outline] = 2 * np.count_nonzero(points, axis=0) >= _SUBPIXELS**2
     return (rows, columns), mean, covered

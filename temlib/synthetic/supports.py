@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
+from temlib.files.resampling import as_picture, take
 from temlib.synthetic.aggregates import aggregate
 from temlib.synthetic.body import Body
 from temlib.synthetic.scene import Scene, Support
@@ -53,7 +53,7 @@ class Layer:
 class _Form:
     body: Body
     radius_px: float
-    picture: Image.Image  # thickness, in nm
+    picture: np.ndarray  # thickness, in nm; float32
     half_px: float  # of the picture's edge
 
 
@@ -91,24 +91,22 @@ def place_on_support(scene: Scene, support: Support, layer: Layer, rng: np.rando
     On a grain's outline a particle that wets it is seen from the side, its flat face to the grain, and
     another one sticks out.
     """
-    placed: list[tuple[float, float, float]] = []
-    seats: list[tuple[float, float, float, float]] = []
+    placed: list[tuple[float, float, float, float, float]] = []  # with the direction and the tilt of their seats
     particles: list[Particle] = []
     sites = iter(layer.sites)
     for diameter in diameters(scene, rng):
         for _ in range(_SITES):
-            beside = bool(seats) and rng.random() < scene.clustering
-            seat = _beside(seats, placed, diameter, scene, rng) if beside else next(sites, None)
+            beside = bool(placed) and rng.random() < scene.clustering
+            seat = _beside(placed, diameter, scene, rng) if beside else next(sites, None)
             if seat is None:
                 return particles
             y, x, direction, tilt = map(float, seat)
             wets = rng.random() < support.wetting
             out = 0.0 if wets or beside else 0.3 * diameter * np.sin(tilt)
             y, x = y + out * np.sin(direction), x + out * np.cos(direction)
-            if has_room(scene, y, x, diameter, np.reshape(placed, (-1, 3))) and _carries(scene, layer, y, x, diameter):
-                placed.append((y, x, diameter))
-                seats.append((y, x, direction, tilt))
-                particles.append(_particle(scene, placed[-1], direction, tilt if wets else None, rng))
+            if has_room(scene, y, x, diameter, np.reshape(placed, (-1, 5))) and _carries(scene, layer, y, x, diameter):
+                placed.append((y, x, diameter, direction, tilt))
+                particles.append(_particle(scene, (y, x, diameter), direction, tilt if wets else None, rng))
                 break
     return particles
 
@@ -122,14 +120,11 @@ def _particle(
     return Particle(name, *at, rng.uniform(0, 2 * np.pi), SHAPES[name](rng, scene))
 
 
-def _beside(
-    seats: list, placed: list, diameter: float, scene: Scene, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
-    number = rng.integers(len(seats))
-    y, x, neighbour = placed[number]
+def _beside(placed: list, diameter: float, scene: Scene, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    y, x, neighbour, *seat = placed[rng.integers(len(placed))]
     reach = (diameter + neighbour) / 2 * rng.uniform(1 - scene.overlap, 1)
     angle = rng.uniform(0, 2 * np.pi)
-    return y + reach * np.sin(angle), x + reach * np.cos(angle), *seats[number][2:]
+    return y + reach * np.sin(angle), x + reach * np.cos(angle), *seat
 
 
 def _carries(scene: Scene, layer: Layer, y: float, x: float, diameter: float) -> bool:
@@ -154,7 +149,7 @@ def _form(scene: Scene, support: Support, rng: np.random.Generator) -> _Form:
     mean = (corners[1:, 1:] + corners[1:, :-1] + corners[:-1, 1:] + corners[:-1, :-1]) / 4
     thickness = mean * np.float32(radius_px * scene.pixel_size_nm)
     turned = replace(body, outline=body.outline @ np.array([[cos, sin], [-sin, cos]]))
-    return _Form(turned, radius_px, Image.fromarray(thickness), reach * radius_px)
+    return _Form(turned, radius_px, thickness.astype(np.float32), reach * radius_px)
 
 
 def _centres(scene: Scene, support: Support, rng: np.random.Generator) -> np.ndarray:
@@ -200,14 +195,13 @@ def _piece(form: _Form, y: float, x: float, turn: int, edge: int) -> tuple[tuple
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if height <= 0 or width <= 0:
         return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32)
-    picture = np.rot90(np.asarray(form.picture), turn)
-    box = (columns.start - left, rows.start - top, columns.stop - left, rows.stop - top)
+    picture = np.rot90(form.picture, turn)
+    first_row, last_row, first, last = rows.start - top, rows.stop - top, columns.start - left, columns.stop - left
     if len(picture) == length:
-        return (rows, columns), picture[box[1] : box[3], box[0] : box[2]]
-    whole = Image.fromarray(np.ascontiguousarray(picture))
+        return (rows, columns), picture[first_row:last_row, first:last]
     share = len(picture) / length
-    part = (box[0] * share, box[1] * share, box[2] * share, box[3] * share)
-    return (rows, columns), np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR, part))
+    box = (first_row * share, first * share, last_row * share, last * share)
+    return (rows, columns), take(as_picture(picture), (height, width), box)
 
 
 def _sites(
@@ -221,9 +215,8 @@ def _sites(
     centres, which, turns = grains
     areas = np.array([form.radius_px**2 for form in forms])[which]
     reach = np.array([form.half_px for form in forms])[which]
-    near = np.flatnonzero(
-        ((centres + reach[:, None] > MARGIN) & (centres - reach[:, None] < MARGIN + scene.size_px)).all(1)
-    )
+    inside = (centres + reach[:, None] > MARGIN) & (centres - reach[:, None] < MARGIN + scene.size_px)
+    near = np.flatnonzero(inside.all(1))
     if not len(near):
         return np.zeros((0, 4))
     number = _SITES * scene.n_particles
@@ -241,7 +234,6 @@ def _sites(
     angle = np.arctan2(point[:, 1], point[:, 0]) - turns[chosen] * np.pi / 2
     distance = np.hypot(*point.T) * share * np.array([form.radius_px for form in forms])[which[chosen]]
     x, y = (centres[chosen, i] + distance * f(angle) for i, f in ((1, np.cos), (0, np.sin)))
-    sites = np.stack(
-        [(y - MARGIN) * scene.pixel_size_nm, (x - MARGIN) * scene.pixel_size_nm, angle, np.arcsin(share)], 1
-    )
+    y_nm, x_nm = ((at - MARGIN) * scene.pixel_size_nm for at in (y, x))
+    sites = np.stack([y_nm, x_nm, angle, np.arcsin(share)], 1)
     return sites[((sites[:, :2] >= 0) & (sites[:, :2] < scene.edge_nm)).all(1)]

@@ -158,9 +158,8 @@ def lay_out(e: Experiment, surfaces: np.ndarray, box_nm: float, rng: np.random.G
                 break
         else:
             continue
-        particle = _without_contacts(
-            Nanocrystal(numbers, positions + centre, radius, centre, side, level), placed, box_nm
-        )
+        particle = Nanocrystal(numbers, positions + centre, radius, centre, side, level)
+        particle = _without_contacts(particle, placed, box_nm)
         if len(particle.numbers) > len(numbers) / 2:
             wanted -= np.pi * min(radius, size / 2) ** 2
             placed.append(particle)
@@ -207,10 +206,8 @@ def _without_contacts(
         shift = box_nm * np.round((particle.centre[:2] - other.centre[:2]) / box_nm)
         if np.linalg.norm(particle.centre[:2] - other.centre[:2] - shift) > particle.radius + other.radius + contact_nm:
             continue
-        near = cKDTree(other.positions + np.append(shift, 0)).query(
-            particle.positions, distance_upper_bound=contact_nm
-        )[0]
-        kept = np.isinf(near)
+        atoms = cKDTree(other.positions + np.append(shift, 0))
+        kept = np.isinf(atoms.query(particle.positions, distance_upper_bound=contact_nm)[0])
         particle.positions, particle.numbers = particle.positions[kept], particle.numbers[kept]
     return particle
 

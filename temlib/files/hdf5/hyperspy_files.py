@@ -13,18 +13,20 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import check_chunk, frame_chunks
+from temlib.errors import MicrographError
+from temlib.files.contents import check_chunk
 from temlib.files.hdf5.nexus import open_dataset
+from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 __all__ = ["read_hspy", "read_zspy"]
 
@@ -53,19 +55,7 @@ _CODECS = {  # none of them makes objects of Python
 _V3_NUMBERS = re.compile(r"bool|u?int\d{1,2}|float\d{2}|complex\d{2,3}")
 
 
-class _Store(Protocol):
-    """Where a file's groups lie, each with a name like that of a path."""
-
-    def groups(self, name: str) -> list[str]: ...
-
-    def attributes(self, name: str) -> dict[str, Any]: ...
-
-    def has_array(self, name: str) -> bool: ...
-
-    def array(self, name: str) -> da.Array: ...
-
-
-def read_hspy(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_hspy(path: Path) -> list[dict[str, Any]]:
     """Open the signals of an HDF5 file; their data are read when they are computed.
 
     Returns
@@ -73,13 +63,11 @@ def read_hspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     list of dict
         ``data``, a dask array, ``axes`` and ``metadata``.
     """
-    import h5py
-
     with h5py.File(path) as file:
-        return _signals(_Hdf5(Path(path), file))
+        return _signals(_Hdf5(path, file))
 
 
-def read_zspy(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_zspy(path: Path) -> list[dict[str, Any]]:
     """Open the signals of a zarr store, a folder or a zip; their data are read when they are computed.
 
     Returns
@@ -92,18 +80,17 @@ def read_zspy(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When a link leads out of the store, or an array is compressed by what temlib does not trust.
     """
-    path = Path(path)
     if path.is_dir():
         _check_links(path)
     return _signals(_Zarr(path))
 
 
-def _signals(store: _Store) -> list[dict[str, Any]]:
+def _signals(store: _Hdf5 | _Zarr) -> list[dict[str, Any]]:
     names = [f"Experiments/{name}" for name in store.groups("Experiments")]
     return [_signal(store, name) for name in names if store.has_array(f"{name}/data")]
 
 
-def _signal(store: _Store, name: str) -> dict[str, Any]:
+def _signal(store: _Hdf5 | _Zarr, name: str) -> dict[str, Any]:
     data = store.array(f"{name}/data")
     axes = [_axis(store, f"{name}/axis-{number}") for number in range(data.ndim)]
     old = store.attributes(f"{name}/mapped_parameters")  # before version 1.2
@@ -113,7 +100,7 @@ def _signal(store: _Store, name: str) -> dict[str, Any]:
     return {"data": data, "axes": axes, "metadata": {"General": {"title": title}, "Signal": signal}}
 
 
-def _axis(store: _Store, name: str) -> dict[str, Any]:
+def _axis(store: _Hdf5 | _Zarr, name: str) -> dict[str, Any]:
     axis = dict(store.attributes(name))
     if store.has_array(f"{name}/axis"):
         positions = store.array(f"{name}/axis")
@@ -138,7 +125,7 @@ class _Hdf5:
         return getattr(self.file.get(name), "shape", None) is not None
 
     def array(self, name: str) -> da.Array:
-        return open_dataset(self.path, self.file[name])
+        return open_dataset(self.path, self.file, name)
 
 
 @dataclass(frozen=True)
@@ -157,19 +144,15 @@ class _Zarr:
         return bool(self._json(f"{name}/.zarray")) or self._json(f"{name}/zarr.json").get("node_type") == "array"
 
     def array(self, name: str) -> da.Array:
-        import dask.array as da
-
-        flaw = _flaw_of_array(self._json(f"{name}/.zarray")) if self._json(f"{name}/.zarray") else ""
-        flaw = flaw or _flaw_of_array3(self._json(f"{name}/zarr.json"))
+        flaw = _flaw_of_array(self._json(f"{name}/.zarray")) or _flaw_of_array3(self._json(f"{name}/zarr.json"))
         if flaw:
             raise MicrographError(f"{self.path.name}: {name} {flaw}")
         opened = _open_zarr(self.path, name)
         if min(opened.shape, default=0) < 0 or min(opened.chunks, default=1) < 1:
             raise MicrographError(f"{self.path.name}: {name} declares a shape that is none; copy it again")
         check_chunk(self.path, opened.shape, opened.chunks, opened.dtype)
-        stored = _Stored(self.path.resolve(), name, opened.shape, opened.dtype)
-        chunks = frame_chunks(opened.shape, opened.dtype, (*opened.chunks, 1)[0], block=0)  # those of the file
-        return da.from_array(stored, chunks, asarray=False, meta=np.empty((0,) * opened.ndim, opened.dtype))
+        stored = Stored(self.path.resolve(), opened.shape, opened.dtype, partial(_read_zarr, name=name))
+        return stored.lazily((*opened.chunks, 1)[0], block=0)  # chunks of the file
 
     def _at(self, name: str) -> Any:
         return (self.path if self.path.is_dir() else zipfile.Path(self.path)).joinpath(*name.split("/"))
@@ -186,25 +169,8 @@ class _Zarr:
         return found if isinstance(found, dict) else {}
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """An array of a store: to dask an array, which opens the store anew, in whichever process it is asked."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        try:
-            return _open_zarr(self.path, self.name)[index]
-        except Exception as error:  # codecs raise anything
-            reason = one_line(error)
-            raise MicrographError(f"{self.path.name}: cannot be read ({reason}); copy it again") from error
+def _read_zarr(path: Path, index: Any, name: str) -> np.ndarray:
+    return _open_zarr(path, name)[index]
 
 
 def _open_zarr(path: Path, name: str) -> Any:
@@ -234,12 +200,13 @@ def _check_links(path: Path) -> None:
 
 def _flaw_of_array(described: Mapping[str, Any]) -> str:
     """Say why an array of zarr's second format is not opened, or ""; both formats may lie in one store."""
+    if not described:
+        return ""
     dtype = described["dtype"]
     types = [dtype] if isinstance(dtype, str) else [field[1] for field in dtype if len(field) == 2]
     codecs = [codec for codec in (described.get("compressor"), *(described.get("filters") or ())) if codec]
-    types += [
-        codec[key] for codec in codecs for key in ("dtype", "astype", "encode_dtype", "decode_dtype") if key in codec
-    ]
+    of_numbers = ("dtype", "astype", "encode_dtype", "decode_dtype")
+    types += [codec[key] for codec in codecs for key in of_numbers if key in codec]
     if not types or not all(isinstance(each, str) and _NUMBERS.fullmatch(each) for each in types):
         return "holds no plain numbers"
     return _flaw_of_codecs([codec.get("id") for codec in codecs])
@@ -260,8 +227,5 @@ def _flaw_of_array3(described: Mapping[str, Any]) -> str:
 
 def _flaw_of_codecs(names: list[Any]) -> str:
     foreign = [str(name)[:40] for name in names if str(name).removeprefix("numcodecs.") not in _CODECS]
-    return (
-        f"is stored by {', '.join(foreign)}, which may run code of its author; save it with blosc or zstd"
-        if foreign
-        else ""
-    )
+    way = f"is stored by {', '.join(foreign)}, which may run code of its author; save it with blosc or zstd"
+    return way if foreign else ""

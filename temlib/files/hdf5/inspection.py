@@ -218,24 +218,17 @@ def _start() -> subprocess.Popen | None:
     global _helper
     if _helper is None or _helper[0] != os.getpid() or _helper[1].poll() is not None:
         _stop()
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        pipe, nowhere, ready = subprocess.PIPE, subprocess.DEVNULL, False
         try:
             command = python("from temlib.files.hdf5.inspection import serve; serve()")
             started = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True)
-        except (OSError, TypeError):  # no sys.executable, or no more processes
-            return None
-        _helper = os.getpid(), started
-        if started.stdout is None or not _ready(started, started.stdout):
+            _helper = os.getpid(), started
+            ready = started.stdout is not None and _line(started, started.stdout, _SECONDS_TO_START) == _PROGRESS
+        except (OSError, TypeError):  # no sys.executable, no more processes, or it says nothing
+            pass
+        if not ready:
             _stop()
-            return None
-    return _helper[1]
-
-
-def _ready(helper: subprocess.Popen, output: IO[str]) -> bool:
-    try:
-        return _line(helper, output, _SECONDS_TO_START) == _PROGRESS
-    except TimeoutError:
-        return False
+    return _helper[1] if _helper else None
 
 
 @atexit.register
@@ -257,10 +250,8 @@ def _renew() -> None:
         helper.returncode = 0  # the parent's, who waits for it
         with open(os.devnull, "r+b") as nowhere:
             for pipe in (helper.stdin, helper.stdout):
-                if pipe is not None and not pipe.closed:
-                    os.dup2(
-                        nowhere.fileno(), pipe.fileno(), inheritable=False
-                    )  # else it would not see its parent's end
+                if pipe is not None and not pipe.closed:  # else it would not see its parent's end
+                    os.dup2(nowhere.fileno(), pipe.fileno(), inheritable=False)
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import h5py
@@ -22,7 +21,7 @@ _MOST_PIECES = 10**6
 _MOST_METADATA = 2**26  # bytes
 
 
-def reader_of(path: str | os.PathLike) -> str:
+def reader_of(path: Path) -> str:
     """Tell from its layout which reader an HDF5 file is for; its suffix leaves several.
 
     Raises
@@ -30,7 +29,6 @@ def reader_of(path: str | os.PathLike) -> str:
     MicrographError
         When no layout is known that fits.
     """
-    path = Path(path)
     with h5py.File(path) as file:
         if detectors_in(file):
             return "Detector"
@@ -46,13 +44,13 @@ def reader_of(path: str | os.PathLike) -> str:
     )
 
 
-def is_velox(path: str | os.PathLike) -> bool:
+def is_velox(path: Path) -> bool:
     """Say whether an EMD file is of Thermo Fisher's Velox and holds images."""
     with h5py.File(path) as file:
         return isinstance(file.get("Data/Image"), h5py.Group) and "Version" in file
 
 
-def check_velox(path: str | os.PathLike) -> None:
+def check_velox(path: Path) -> None:
     """Refuse images of Velox that its reader would never come to the end of.
 
     Raises
@@ -60,7 +58,6 @@ def check_velox(path: str | os.PathLike) -> None:
     MicrographError
         When an image is in very many pieces, its metadata are no JSON or too long, or its unit is none.
     """
-    path = Path(path)
     with h5py.File(path) as file:
         for name, group in file["Data/Image"].items():
             image, metadata = group["Data"], group["Metadata"]
@@ -72,7 +69,7 @@ def check_velox(path: str | os.PathLike) -> None:
                 raise MicrographError(f"{path.name}: its image {name} has a unit that is none; save it anew")
 
 
-def check_tree(path: str | os.PathLike, whole: bool = False) -> None:
+def check_tree(path: Path, whole: bool = False) -> None:
     """Refuse what readers that follow every link, and read every axis, would never come to the end of.
 
     Parameters
@@ -88,7 +85,6 @@ def check_tree(path: str | os.PathLike, whole: bool = False) -> None:
         When groups are linked in circles or so often that they have very many names, when a list
         is larger than the memory that is free, or a unit is a calculation.
     """
-    path = Path(path)
     with h5py.File(path) as file:
         tree = _Tree()
         flaw = tree.flaw_of(file)

@@ -7,21 +7,21 @@ are not pixels of the specimen: such files state no pixel size of the micrograph
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
-from temlib.errors import MicrographError, one_line
-from temlib.files.contents import BLOCK, check_chunk, frame_chunks, warn
+from temlib.errors import MicrographError
+from temlib.files.contents import as_dictionary, check_chunk, warn
+from temlib.files.stored import Stored
 
 if TYPE_CHECKING:
     import dask.array as da
-    import h5py
 
 __all__ = ["detectors_in", "open_dataset", "read_detectors", "text"]
 
@@ -41,13 +41,10 @@ _SECONDS = {
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
 }
 _MOST_TIMES = 10**7  # of frames, where a file states one for each
-_BLOCK = BLOCK
 
 
 def detectors_in(file: h5py.File) -> list[str]:
     """Name the groups of class ``NXdetector``, also where a Lambda's file leaves the class out."""
-    import h5py
-
     found = []
 
     def look(name: str, item: Any) -> None:
@@ -59,7 +56,7 @@ def detectors_in(file: h5py.File) -> list[str]:
     return found or ([usual] if isinstance(file.get(f"{usual}/data"), h5py.Dataset) else [])
 
 
-def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
+def read_detectors(path: Path) -> list[dict[str, Any]]:
     """Open the frames of each detector in a file; they are read when they are computed.
 
     Pixels that the detector's ``pixel_mask`` rejects (gaps between modules, dead, hot) become NaN,
@@ -82,51 +79,29 @@ def read_detectors(path: str | os.PathLike) -> list[dict[str, Any]]:
     MicrographError
         When frames are missing, damaged, or compressed by an unknown filter.
     """
-    import h5py
-
-    path = Path(path)
     with h5py.File(path) as file:
         found = [_read(path, file, name) for name in detectors_in(file)]
     return [frames for frames in found if frames is not None] or _refuse(path, "holds a detector without frames")
 
 
-def open_dataset(path: str | os.PathLike, dataset: h5py.Dataset) -> da.Array:
-    """Open an array of an HDF5 file; what it holds is read when it is computed, in any process.
+def open_dataset(path: Path, file: h5py.File, name: str) -> da.Array:
+    """Open an array of an HDF5 file by its name; what it holds is read when it is computed, in any process.
 
     Raises
     ------
     MicrographError
         When it is compressed by an unknown filter.
     """
-    path = Path(path)
+    dataset = file[name]
     _check_filters(path, dataset)
     check_chunk(path, dataset.shape, dataset.chunks or (1,), dataset.dtype)
-    return _opened(_Frames(path.resolve(), dataset.name, dataset.shape, dataset.dtype), dataset.file)
+    return _opened(path, name, dataset, dataset.shape)
 
 
-@dataclass(frozen=True)
-class _Frames:
-    """Frames in a file: an array to dask, which opens the file anew, in whichever process it is asked."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        import h5py
-
-        _register_filters()
-        try:
-            with h5py.File(self.path) as file:
-                return file[self.name][index]
-        except (OSError, KeyError) as error:
-            reason = one_line(error)
-            raise MicrographError(f"{self.path.name}: frames cannot be read ({reason}); copy it again") from error
+def _read_frames(path: Path, index: Any, name: str) -> np.ndarray:
+    _register_filters()
+    with h5py.File(path) as file:
+        return file[name][index]
 
 
 def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
@@ -135,7 +110,7 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     parts = _parts(path, file, name)
     if not parts:
         return None
-    frames = da.concatenate([_opened(part, file) for part in parts])
+    frames = da.concatenate(parts)
     if frames.ndim == 3 and len(frames) == 1:
         frames = frames[0]
     if frames.ndim not in (2, 3) or frames.dtype.kind not in "iuf" or 0 in frames.shape:
@@ -146,23 +121,19 @@ def _read(path: Path, file: h5py.File, name: str) -> dict[str, Any] | None:
     seconds = _frame_time(file[name])
     time: dict[str, Any] = {"name": "time", "scale": seconds, "units": "s"} if seconds else {"name": "frame"}
     axes = [time | {"navigate": True}] * (frames.ndim - 2) + [{"name": name, "navigate": False} for name in "yx"]
-    title = f"{path.stem}, {name.rpartition('/')[2]}"
-    return {"data": frames, "axes": axes, "metadata": {"General": {"title": title}}}
+    return as_dictionary(frames, axes, f"{path.stem}, {name.rpartition('/')[2]}")
 
 
-def _parts(path: Path, file: h5py.File, name: str) -> list[_Frames]:
+def _parts(path: Path, file: h5py.File, name: str) -> list[da.Array]:
     """Find where the frames of a detector are."""
-    import h5py
-
     own = file[name].get("data")
     names = [f"{name}/data"] if isinstance(own, h5py.Dataset) else _linked(path, file, name)
     parts = []
     for each in names:
         dataset = file[each]
         _check_filters(path, dataset)
-        shape = _held(path, dataset)
-        shape = (1, *shape) if dataset.ndim == 2 and len(names) > 1 else shape
-        parts.append(_Frames(path.resolve(), each, shape, dataset.dtype))
+        frames = _opened(path, each, dataset, _held(path, dataset))
+        parts.append(frames[None] if frames.ndim == 2 and len(names) > 1 else frames)
     if len({part.shape[1:] for part in parts}) > 1 or len({part.dtype for part in parts}) > 1:
         _refuse(path, f"its frames have several shapes: {', '.join(str(part.shape) for part in parts)}")
     return parts
@@ -193,13 +164,10 @@ def _linked(path: Path, file: h5py.File, name: str) -> list[str]:
     return [f"{entry}/data/{key}" for key in names]
 
 
-def _opened(part: _Frames, file: h5py.File) -> da.Array:
-    import dask.array as da
-
-    stored = (file[part.name].chunks or (1,))[0]
-    empty = np.empty((0,) * part.ndim, part.dtype)  # without it dask reads to learn the type
-    chunks = frame_chunks(part.shape, part.dtype, stored, _BLOCK)
-    return da.from_array(part, chunks, asarray=False, meta=empty)
+def _opened(path: Path, name: str, dataset: h5py.Dataset, shape: tuple[int, ...]) -> da.Array:
+    read = partial(_read_frames, name=name)
+    stored = Stored(path.resolve(), shape, dataset.dtype, read, "frames cannot be read")
+    return stored.lazily((dataset.chunks or (1,))[0])
 
 
 def _bad_pixels(path: Path, detector: h5py.Group, shape: Sequence[int]) -> np.ndarray:
@@ -224,8 +192,6 @@ def _frame_time(detector: h5py.Group) -> float | None:
 
 def _check_filters(path: Path, dataset: h5py.Dataset) -> None:
     """Check that what compressed the frames can be undone here."""
-    import h5py
-
     _register_filters()
     plist = dataset.id.get_create_plist()
     for index in range(plist.get_nfilters()):

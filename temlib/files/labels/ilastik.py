@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from temlib.errors import MicrographError
 from temlib.files.hdf5.inspection import check_hdf5
-from temlib.files.labels.regions import LARGEST_IMAGE
+from temlib.files.labels.regions import check_size
 
 __all__ = ["read_export"]
 
@@ -26,13 +25,6 @@ def read_export(path: Path) -> tuple[np.ndarray, str]:
         if len(found) != 1:
             raise MicrographError(f"{path.name}: holds {len(found)} arrays; give a file with one label image")
         (array,) = found
-        if array.size > LARGEST_IMAGE:
-            raise MicrographError(f"{path.name}: an array of shape {array.shape} is too large; give one label image")
-        return array[()], _axes(array.attrs.get("axistags"))
-
-
-def _axes(tags: Any) -> str:
-    """Give the letters in vigra's description of axes, a text of JSON."""
-    if tags is None:
-        return ""
-    return "".join(str(axis["key"]) for axis in json.loads(tags)["axes"])
+        check_size(path.name, array.shape)
+        tags = json.loads(array.attrs.get("axistags", '{"axes": []}'))  # vigra's description
+        return array[()], "".join(str(axis["key"]) for axis in tags["axes"])

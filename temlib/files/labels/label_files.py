@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from temlib.files.hyperspy_api import hyperspy_api
 from temlib.files.labels.coco import read_coco, save_coco
 from temlib.files.labels.ilastik import read_export
 from temlib.files.labels.imagej_rois import read_rois, save_rois
-from temlib.files.labels.regions import LARGEST_IMAGE, as_labels, outlines
+from temlib.files.labels.regions import as_labels, check_size, outlines
 from temlib.files.micrographs import as_array, load_micrograph, micrograph, pixel_size_of, save_micrograph
 from temlib.files.notes import quiet
 from temlib.palette import COLOURS
@@ -163,9 +162,8 @@ def as_markers(labels: Any, image: Any = None, **style: Any) -> Polygons:
         axes = signal.axes_manager.signal_axes
         scale, offset = np.array([axis.scale for axis in axes]), np.array([axis.offset for axis in axes])
     corners = [ring[:, ::-1] * scale + offset for ring in outlines(labels)]
-    return hyperspy_api().plot.markers.Polygons(
-        corners, **({"edgecolors": COLOURS["found"], "facecolors": "none"} | style)
-    )
+    style = {"edgecolors": COLOURS["found"], "facecolors": "none"} | style
+    return hyperspy_api().plot.markers.Polygons(corners, **style)
 
 
 def _read_image(path: Path, suffix: str, shape: tuple[int, ...] | None, chosen: int | None) -> np.ndarray:
@@ -192,7 +190,7 @@ def _read_array(path: Path, suffix: str) -> tuple[np.ndarray, str]:
 
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
-        _check_size(path.name, series.shape)
+        check_size(path.name, series.shape)
         return series.asarray(), series.axes.lower()
 
 
@@ -200,15 +198,10 @@ def _read_png(path: Path) -> np.ndarray:
     from PIL import Image
 
     with Image.open(path, formats=("PNG",)) as picture:
-        _check_size(path.name, picture.size[::-1])
+        check_size(path.name, picture.size[::-1])
         if picture.mode not in ("1", "L", "P", "I") and not picture.mode.startswith("I;16"):
             raise MicrographError(f"{path.name}: holds colours, not numbers; export a grey label image")
         return np.asarray(picture)
-
-
-def _check_size(name: str, shape: Sequence[int]) -> None:
-    if prod(shape) > LARGEST_IMAGE:
-        raise MicrographError(f"{name}: an array of shape {tuple(shape)} is too large; give one label image")
 
 
 def _y_and_x_last(array: np.ndarray, axes: str, name: str) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ __all__ = [
     "Box",
     "Runs",
     "as_labels",
+    "check_size",
     "numbers_for",
     "outlined",
     "outlines",
@@ -50,6 +53,12 @@ def as_labels(labels: Any, name: str = "labels") -> np.ndarray:
             f"{name}: labels lie between 0 and {_LARGEST_NUMBER}; these reach from {array.min()} to {array.max()}"
         )
     return array.astype(np.int32)
+
+
+def check_size(name: str, shape: Sequence[int]) -> None:
+    """Refuse an array that is larger than any label image."""
+    if prod(shape) > LARGEST_IMAGE:
+        raise MicrographError(f"{name}: an array of shape {tuple(shape)} is too large; give one label image")
 
 
 def outlines(labels: Any) -> list[np.ndarray]:
@@ -147,12 +156,5 @@ def paint(shape: tuple[int, ...], regions: Iterable[tuple[int, Runs]]) -> np.nda
 def numbers_for(names: Sequence[int | None]) -> list[int]:
     """Keep numbers that a particle can have; give the rest the next free ones."""
     taken = {number for number in names if number is not None and 0 < number <= _LARGEST_NUMBER}
-    numbers, free = [], 0
-    for number in names:
-        if number not in taken:
-            free += 1
-            while free in taken:
-                free += 1
-            number = free
-        numbers.append(number)
-    return numbers
+    free = (number for number in count(1) if number not in taken)
+    return [number if number in taken else next(free) for number in names]

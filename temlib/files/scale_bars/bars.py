@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Bar", "find_bars", "joined"]
+__all__ = ["Bar", "find_bars", "is_half", "joined", "runs"]
 
 _SMOOTHED = 7  # px along a row, against noise
 _SHORTEST = 12  # px
@@ -74,14 +74,9 @@ def find_bars(grey: np.ndarray) -> list[Bar]:
     grey = np.asarray(grey, dtype=np.float32)
     if min(grey.shape) < 2 * _SHORTEST:
         return []
-    tops, bottoms = _edges(grey)
-    found: list[Bar] = []
-    for rising in (1, -1):
-        for y0, y1, x0, x1 in [*_pairs(tops[rising], bottoms[rising]), *_cut(tops[rising], len(grey))]:
-            bar = _measured(grey, y0, y1, x0, x1)
-            if bar is not None:
-                found.append(bar)
-    kept = _best_of_each(found)
+    rises, falls = _edges(grey)
+    pairs = [*_pairs(rises, falls), *_cut(rises, len(grey)), *_pairs(falls, rises), *_cut(falls, len(grey))]
+    kept = _best_of_each([bar for pair in pairs if (bar := _measured(grey, *pair))])
     return [_with_outline(grey, bar) for bar in kept if not any(_is_around(bar, other) for other in kept)]
 
 
@@ -121,30 +116,27 @@ def is_half(bar: Bar, label: tuple[float, float, float, float], grey: np.ndarray
     line = grey[rows].mean(axis=0)
     tone = float(np.median(line[int(bar.x0 + 0.2 * bar.length) : int(bar.x1 - 0.2 * bar.length) + 1]))
     alike = np.abs(line[max(int(first), 0) : max(int(last), 0)] - tone) < 0.4 * abs(bar.contrast)
-    change = np.flatnonzero(np.diff(np.pad(alike, 1).astype(np.int8)))
-    runs = change[1::2] - change[::2]
-    return bool(((runs > 0.6 * bar.length) & (runs < 1.5 * bar.length)).any())
+    _, starts, ends = runs(alike[None]).T
+    lengths = ends - starts
+    return bool(((lengths > 0.6 * bar.length) & (lengths < 1.5 * bar.length)).any())
 
 
-def _edges(grey: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give runs (y, x0, x1) of rising and falling steps down the rows: where bars of either tone may begin and end."""
     even = ndimage.uniform_filter1d(grey, _SMOOTHED, axis=1, mode="nearest")
     step = np.zeros_like(even)
     step[1:-1] = even[2:] - even[:-2]
     noise = 1.4826 * np.median(np.abs(step - np.median(step)))
     least = max(_LEAST_CONTRAST * 0.6, min(2.0 * noise, 40.0))
-    rises, falls = _runs(step > least), _runs(step < -least)
-    return {1: rises, -1: falls}, {1: falls, -1: rises}
+    rises, falls = (runs(steep) for steep in (step > least, step < -least))
+    return rises[rises[:, 2] - rises[:, 1] >= _SHORTEST], falls[falls[:, 2] - falls[:, 1] >= _SHORTEST]
 
 
-def _runs(mask: np.ndarray) -> np.ndarray:
-    """Give runs along the rows, of at least the shortest length: int array (n, 3) of y, x0, x1 (behind the end)."""
-    padded = np.pad(mask, ((0, 0), (1, 1))).astype(np.int8)
-    change = np.diff(padded, axis=1)
+def runs(mask: np.ndarray) -> np.ndarray:
+    """Give the runs along the rows of a mask: int array (n, 3) of y, x0, x1 (behind the end)."""
+    change = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     ys, starts = np.nonzero(change == 1)
-    ends = np.nonzero(change == -1)[1]
-    long = ends - starts >= _SHORTEST
-    return np.stack([ys[long], starts[long], ends[long]], axis=1)
+    return np.stack([ys, starts, np.nonzero(change == -1)[1]], axis=1)
 
 
 def _pairs(tops: np.ndarray, bottoms: np.ndarray) -> list[tuple[int, int, int, int]]:
@@ -170,9 +162,8 @@ def _cut(tops: np.ndarray, height: int) -> list[tuple[int, int, int, int]]:
 
 def _measured(grey: np.ndarray, y0: int, y1: int, x0: int, x1: int) -> Bar | None:
     """Measure a bar between two edges; None where it is none."""
-    width = grey.shape[1]
     inner = slice(y0 + 1, max(y1, y0 + 2)) if y1 - y0 < 4 else slice(y0 + 2, y1 - 1)
-    left, right = max(x0 - _END, 0), min(x1 + _END, width)
+    left, right = max(x0 - _END, 0), x1 + _END
     profile = grey[inner, left:right].mean(axis=0)
     core = slice(x0 - left + 3, x1 - left - 3)
     if core.stop - core.start < 5:

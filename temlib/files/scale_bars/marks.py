@@ -88,9 +88,7 @@ def data_bar(grey: np.ndarray) -> tuple[int, int]:
     grey : array of shape (height, width)
         Grey levels from 0 to 255.
     """
-    height = len(grey)
-    above, below = _strip(grey), _strip(grey[::-1])
-    return above, height - below
+    return _strip(grey), len(grey) - _strip(grey[::-1])
 
 
 def without_marks(labels: np.ndarray, marks: np.ndarray) -> np.ndarray:
@@ -177,7 +175,6 @@ def _paper(grey: np.ndarray, box: Box, marks: np.ndarray) -> Box | None:
 
     It grows from the mark's box as long as the next line of pixels has its tone, or is marked.
     """
-    height, width = grey.shape
     x0, y0, x1, y1 = _pixels(box, grey.shape)
     around = (slice(max(y0 - 1, 0), y1 + 1), slice(max(x0 - 1, 0), x1 + 1))
     ring = grey[around][~marks[around]]  # nothing where a paper was found before
@@ -194,9 +191,9 @@ def _paper(grey: np.ndarray, box: Box, marks: np.ndarray) -> Box | None:
         rows, columns = slice(y0, y1), slice(x0, x1)
         beside = [
             plain(rows, slice(max(x0 - 1, 0), x0)),
-            plain(rows, slice(x1, min(x1 + 1, width))),
+            plain(rows, slice(x1, x1 + 1)),
             plain(slice(max(y0 - 1, 0), y0), columns),
-            plain(slice(y1, min(y1 + 1, height)), columns),
+            plain(slice(y1, y1 + 1), columns),
         ]
         left, right, above, below = (share > _PLAIN for share in beside)
         x0, x1, y0, y1 = x0 - left, x1 + right, y0 - above, y1 + below

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from temlib.files.scale_bars.bars import Bar
+from temlib.files.scale_bars.bars import Bar, runs
 
 __all__ = ["rulers"]
 
@@ -29,9 +29,8 @@ def rulers(grey: np.ndarray) -> list[Bar]:
             for bar in here:
                 above = next((b for b in before if abs(b.x0 - bar.x0) < 1 and abs(b.x1 - bar.x1) < 1), None)
                 if above is not None and not any(abs(f.x0 - bar.x0) < 2 and abs(f.y0 - bar.y0) < 60 for f in found):
-                    found.append(
-                        Bar((above.x0 + bar.x0) / 2, (above.x1 + bar.x1) / 2, y - 1, y + 1, bar.contrast, 0.95)
-                    )
+                    x0, x1 = (above.x0 + bar.x0) / 2, (above.x1 + bar.x1) / 2
+                    found.append(Bar(x0, x1, y - 1, y + 1, bar.contrast, 0.95))
             before = here
     return found
 
@@ -41,9 +40,7 @@ def _in_row(row: np.ndarray, y: int, sign: int) -> list[Bar]:
     high = sign * (row - level)
     if high.max() < 40:
         return []
-    marked = np.pad(high > 0.5 * high.max(), 1).astype(np.int8)
-    change = np.diff(marked)
-    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    _, starts, ends = runs(high[None] > 0.5 * high.max()).T
     thin = ends - starts <= _THICKEST
     middles = [float(np.average(np.arange(a, b) + 0.5, weights=high[a:b])) for a, b in zip(starts[thin], ends[thin])]
     return _even_ones(np.array(middles), y, sign * float(high.max()))

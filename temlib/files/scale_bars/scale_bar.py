@@ -232,8 +232,7 @@ def _decided(
     line = next(label.line for label in labels if label.box == best.label_box)
     if not any(_reads_again(best.length_nm, line, picture) for picture in pictures):
         return None, f"{best.label!r} could not be read twice alike"
-    rest = tuple(candidates[1:6])
-    return ScaleBar(best.label, best.length_nm, best.length_px, best.bar, best.label_box, best.confidence, rest), ""
+    return replace(best, candidates=tuple(candidates[1:6])), ""
 
 
 def _is_cut(box: Box, picture: np.ndarray) -> bool:

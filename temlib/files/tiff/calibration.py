@@ -120,6 +120,11 @@ def _text(value: Any) -> str:
     return str(value).strip("\0 \r\n")
 
 
+def _said(page: TiffPage, *tags: int) -> list[dict]:
+    """Give what tifffile makes of some tags, as far as they are there."""
+    return [said for tag in tags if isinstance(said := page.tags.valueof(tag), dict)]
+
+
 def _metres(height: Any, width: Any) -> Sides | None:
     """Give sides in m as microscopes write them, in nm; 0 is what they write where they do not know."""
     height, width = float(height), float(width)
@@ -148,10 +153,7 @@ def _number(value: Any) -> bool:
 
 def _fei(tif: TiffFile, page: TiffPage, number: int) -> Sides | None:
     """Read the lines of tags 34680 and 34682, in m, as RosettaSciIO does."""
-    for code in (34682, 34680):
-        said = page.tags.valueof(code)
-        if not isinstance(said, dict):
-            continue
+    for said in _said(page, 34682, 34680):
         scan, beam, image = (said.get(part, {}) for part in ("Scan", "IRBeam", "Image"))
         if "PixelWidth" in scan:
             return _metres(scan["PixelHeight"], scan["PixelWidth"])
@@ -203,9 +205,8 @@ def _small(size: float, unit: str | None) -> Side:
 
 
 def _olympus(tif: TiffFile, page: TiffPage, number: int) -> Sides | None:
-    for code in (33560, 33471):
-        said = page.tags.valueof(code)
-        if isinstance(said, dict) and "pixelsizex" in said:
+    for said in _said(page, 33560, 33471):
+        if "pixelsizex" in said:
             return _metres(said["pixelsizey"], said["pixelsizex"])
     return None
 

@@ -85,9 +85,6 @@ class Frames:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:].astype(dtype or self.dtype, copy=False)
-
     def _read(self, numbers: Sequence[int]) -> np.ndarray:
         """Read frames from the file."""
         check_memory(self.path.name, len(numbers) * self.bytes_of_frame, "check the file")

@@ -10,7 +10,7 @@ from typing import Any
 from tifffile import TiffFile, TiffPage
 
 from temlib.errors import MicrographError
-from temlib.files.contents import frame_chunks
+from temlib.files.contents import as_dictionary, frame_chunks
 from temlib.files.memory import check_memory
 from temlib.files.notes import quiet
 from temlib.files.tiff.calibration import calibration_of
@@ -153,23 +153,16 @@ def _described(path: Path, stack: Frames, number: int | None, lazy: bool) -> dic
     data = _lazily(stack) if lazy else stack[:]
     data = data.reshape(*(size for _, size in stack.navigation), *stack.shape[1:])
     said = stack.calibration
-    axes = [_frame_axis(letter, size, stack) for letter, size in stack.navigation]
-    for name, size, (scale, unit) in zip("yx", stack.shape[1:], (said.height, said.width), strict=True):
-        axes.append({"name": name, "size": size, "scale": scale, "offset": 0.0, "units": unit, "navigate": False})
-    title = stack.name or ("" if number is None else f"{path.stem}, image {number}")
-    return {
-        "data": data,
-        "axes": [axis | {"index_in_array": index} for index, axis in enumerate(axes)],
-        "metadata": {"General": {"title": title}, "Signal": {"signal_type": ""}},
-        "original_metadata": {},
-    }
+    axes = [_frame_axis(letter, stack) for letter, _ in stack.navigation]
+    for name, (scale, unit) in (("y", said.height), ("x", said.width)):
+        axes.append({"name": name, "scale": scale, "units": unit, "navigate": False})
+    return as_dictionary(data, axes, stack.name or ("" if number is None else f"{path.stem}, image {number}"))
 
 
-def _frame_axis(letter: str, size: int, stack: Frames) -> dict[str, Any]:
+def _frame_axis(letter: str, stack: Frames) -> dict[str, Any]:
     said = stack.calibration.frames
     alone = said.get("*", {}) if len(stack.navigation) == 1 else {}
-    axis = {"name": _NAMES.get(letter, "frame"), "scale": 1.0, "offset": 0.0, "units": None}
-    return axis | (alone or said.get(letter, {})) | {"size": size, "navigate": True}
+    return {"name": _NAMES.get(letter, "frame")} | (alone or said.get(letter, {})) | {"navigate": True}
 
 
 def _lazily(stack: Frames) -> Any:

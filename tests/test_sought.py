@@ -16,6 +16,7 @@ from temlib.files.micrographs import micrograph, save_micrograph
 from temlib.jobs import batch
 from temlib.network.sought import Sought
 from temlib.network.workers import segmenter_fingerprint
+from temlib.particles.scores import iou
 from tests.conftest import ROOT, disc
 from tests.test_batch import Threshold
 
@@ -40,9 +41,19 @@ def test_what_is_far_in_size_is_no_particle(told, kept):
     assert set(np.unique(found)) == set(range(len(kept) + 1)), "numbered without a gap"
 
 
+def test_a_particle_that_nearly_fills_the_frame_is_found_with_its_size_told(segmenter):
+    truth = disc((512, 512), (250, 262), 165)
+    noise = np.random.default_rng(3).normal(0, 8, truth.shape)
+    image = micrograph((150 - 60 * truth + noise).astype(np.float32))
+    told = segmenter.looking_for(diameter_px=330)
+    assert told.scales_for(image) == segmenter.scales_for(image)[:1]
+    assert iou(told(image), truth) > 0.9
+
+
 def test_the_scale_follows_the_size():
     near, far = (Sought(diameter_px=d).scales(64)[0] for d in (40, 20))
     assert far == pytest.approx(2 * near)
+    assert Sought(diameter_px=400).scales(64, coarsest=0.3) == [0.3], "a picture too small shows nothing around it"
     assert Sought(diameter_px=1).scales(64) == [4.0], "no further enlarged"
     several = Sought(diameter_px=(20, 160)).scales(64)
     assert len(several) == 4

@@ -273,7 +273,7 @@ def test_fine_tuning_learns_from_what_the_segmenter_was_told_to_look_for(trained
     )
     grey, factor = seen[0][0][0], seen[0][2][0]
     np.testing.assert_array_equal(grey, -images[0].data)
-    assert factor == pytest.approx(np.median(told.sought.on(images[0]).scales(told.particle_size)))
+    assert factor == pytest.approx(np.median(told.scales_for(images[0])))
 
 
 def test_training_with_fine_tuning_learns_nothing_from_what_it_holds_back(dark_discs, monkeypatch):

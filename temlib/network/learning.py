@@ -122,7 +122,7 @@ def as_looked_at(segmenter: Any, images: Sequence[Any], masks: Sequence[Any]) ->
 def _factor(segmenter: Any, image: Any, mask: Any) -> float:
     """Give the scale at which an image is learned from: that of the size that is looked for, or of the mask's."""
     if segmenter.sought:
-        return float(np.median(segmenter.sought.on(image).scales(segmenter.particle_size)))
+        return float(np.median(segmenter.scales_for(image)))
     return scale_for(as_array(mask) != 0, segmenter.particle_size)
 
 

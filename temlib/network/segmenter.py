@@ -472,7 +472,8 @@ class Segmenter:
         shape = stacks.frame_shape(image)
         if isinstance(scale, str):
             if scale == "auto":
-                return self.sought.on(image).scales(self.particle_size) if self.sought else auto_scales(shape)
+                usual = auto_scales(shape)
+                return self.sought.on(image).scales(self.particle_size, usual[0]) if self.sought else usual
             if scale == "calibrated":
                 return [self._calibrated_scale(image)]
         elif np.size(scale) and all(np.isfinite(s) and s > 0 for s in np.atleast_1d(scale)):

@@ -118,17 +118,19 @@ class Sought:
         in_pixels = (given[0] / pixel, given[1] / pixel) if isinstance(given, tuple) else given / pixel
         return replace(self, diameter_nm=None, diameter_px=in_pixels)
 
-    def scales(self, particle_size: float) -> list[float]:
+    def scales(self, particle_size: float, coarsest: float = 0.0) -> list[float]:
         """Give the scales, each at most twice the one before, that show the diameter [px] as the network knows it.
 
         Parameters
         ----------
         particle_size : float
             Diameter of particles as the network saw them in training [px].
+        coarsest : float
+            Scale below which a picture shows too little: a particle that nearly fills it needs its surroundings.
         """
-        least, greatest = self._ends()
         apparent = _APPARENT * particle_size
-        first, last = (min(apparent / end, _MOST_ENLARGED) for end in (greatest, least))
+        least, greatest = self._ends()
+        first, last = (min(max(apparent / end, coarsest), _MOST_ENLARGED) for end in (greatest, least))
         number = 1 + round(log2(last / first))
         return [sqrt(first * last)] if number == 1 else np.geomspace(first, last, number).tolist()
 

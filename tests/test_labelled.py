@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,17 @@ def test_training_goes_on_where_it_stopped(small):
     assert best.scorer.digest() == start.scorer.digest()
     changed = [not np.array_equal(a, b) for a, b in zip(best.model.get_weights(), start.model.get_weights())]
     assert np.mean(changed) > 0.9  # encoder and decoder, both
+
+
+def test_a_wider_network_begins_with_what_the_narrow_one_learned(tmp_path, monkeypatch):
+    monkeypatch.setattr(labelled, "of_split", one_micrograph)
+    recipe = Recipe(**SMALL, alpha=0.75, courses=(Course(1, 1),))
+    wide = labelled.learn(tmp_path, recipe, check_every=1)
+    assert labelled.place(tmp_path, recipe) != labelled.place(tmp_path, replace(recipe, alpha=0.5))
+    assert wide.model.count_params() > 1.5 * temlib.load_segmenter("synthetic").model.count_params()
+    scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
+    m = synthetic.simulate(scene, seed=77)
+    assert iou(wide(m.image), m.mask) > 0.6
 
 
 def test_nothing_is_learned_from_what_is_scored(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import textwrap
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "bundle", "card", "halve_precision", "pretrain", "put_into_package", "rows_of_scores", "score"]
 
+BRIGHT_FIELD = ("PtC1", "PtC2")
+"""Micrographs of supported catalysts that are in bright field; the others are HAADF."""
+
 DRAWN_NOTHING = "drawn, no micrograph"
 """Data of drawn pictures that are no micrographs, in tables of scores."""
 
@@ -75,6 +79,8 @@ when the second warning below was added, and when particles came to be found by 
 | scored on | pictures | mean IoU (95 % interval over micrographs) | median | Otsu, mean | F1 of particles | warned of |
 |---|---|---|---|---|---|---|
 {scores}
+
+{supports}
 
 **Scorer.** Masks and probabilities come from the network alone, which has seen no real label. Which of its proposals
 are called particles is judged by a scorer of boosted trees (`temlib/network/bundled_scorer.py`), and that learned from
@@ -375,6 +381,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe()) -
         parameters=segmenter.model.count_params(),
         best=best,
         scores=rows_of_scores(table),
+        supports=on_supports("synthetic"),
         doubtful=DOUBTFUL,
         least=segmenter.scorer.least if segmenter.scorer else LEAST_PROBABILITY,
         bright=100 * (1 - recipe.dark_field),
@@ -399,6 +406,21 @@ def rows_of_scores(table: pd.DataFrame) -> str:
             f"| {name} | {len(some)} | {scored} | {some['otsu'].mean():.2f} | {some['f1'].mean():.2f} | {warned} |"
         )
     return "\n".join(rows)
+
+
+def on_supports(network: str) -> str:
+    """Say on a card how well a network finds particles on a support: what ``tests/benchmarks/carried.py`` measured."""
+    table = pd.read_csv(CARRIED / "measured" / "carried.csv")
+    table = table[(table["network"] == network) & table["data"].str.startswith("supported")]
+    dark = table["name"].isin(BRIGHT_FIELD)
+    said = []
+    for some, kind in ((table[~dark], "in HAADF"), (table[dark], "in bright field")):
+        means = some.groupby("data", sort=False)["f1"].mean()
+        said.append(f"{', '.join(f'{f1:.2f}' for f1 in means)} on the {some['name'].nunique()} {kind}")
+    text = f"""**Particles on a support.** Micrographs of supported catalysts with a box around each particle, F1 of
+    boxes at IoU 0.5, told nothing, the diameter, or diameter and contrast: {"; ".join(said)}. They were looked at
+    while ways to find particles were chosen: no test."""
+    return textwrap.fill(" ".join(text.split()), 118, break_long_words=False, break_on_hyphens=False)
 
 
 def pictures() -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ labels (Hinton, Vinyals and Dean, Distilling the knowledge in a neural network, 
 The validation micrographs of ``emps`` and ``simulated`` are scored on the way; the last state is kept. What is in
 the package is its average with the network that was there before.
 
-    python -m temlib.network.labelled FOLDER [--with-teacher] [--steps N ...] [--seed N]
+    python -m temlib.network.labelled FOLDER [--with-teacher] [--alpha ALPHA] [--steps N ...] [--seed N]
     python -m temlib.network.labelled FOLDER --bundle [--with-teacher] [--averaged-with FILE]
 
 The first goes on where it was stopped. The second calibrates the trust of the last state, puts it into
@@ -23,7 +23,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ import pandas as pd
 from temlib import datasets, synthetic
 from temlib.datasets import CARRIED, of_split
 from temlib.files.grey_levels import normalise
-from temlib.network import bundled, unet
+from temlib.network import bundled, tiling, unet
 from temlib.network.augmentation import IGNORED, Augmentation, change_grey, scale_for, truth_maps, views
 from temlib.network.backend import start_keras
 from temlib.network.bundled_scorer import crowd, population
@@ -53,7 +53,7 @@ __all__ = ["AVERAGED", "Course", "Lessons", "Recipe", "bundle", "card", "learn",
 _CARD = """\
 # Model card: the segmenter that real labels taught
 
-A U-Net with a MobileNet v1 encoder (alpha {start.alpha}) and one decoder, {parameters:,} parameters, stored in half
+A U-Net with a MobileNet v1 encoder (alpha {alpha}) and one decoder, {parameters:,} parameters, stored in half
 precision: as large and as fast as [the one that synthetic micrographs taught](../bundled/CARD.md), from whose weights
 it went on. Made by `temlib/network/labelled.py` and written by it, this card included.
 
@@ -74,6 +74,8 @@ micrographs chose nothing, and were scored once (and once for the network that h
 | scored on | pictures | mean IoU (95 % interval over micrographs) | median | Otsu, mean | F1 of particles | warned of |
 |---|---|---|---|---|---|---|
 {scores}
+
+{supports}
 
 **Scorer.** That of the network that synthetic micrographs taught, unchanged.
 
@@ -117,6 +119,9 @@ _TEACHER = 0.5  # weight, where one is asked
 _NO_MICROGRAPH_EDGE = 512
 _NOTHING = 6  # pictures that are none among those that calibrate trust: one in thirteen
 
+_NOISE = 0.05  # by which copied channels begin to differ
+_STATE = ("state.keras", "average.npz", "log.csv")
+
 AVERAGED = 10
 """Steps between two states that the average takes in."""
 
@@ -146,6 +151,8 @@ class Recipe:
     ----------
     seed : int
         Same seed, same network (where TensorFlow's operations are deterministic).
+    alpha : float
+        Width of the encoder, at least that of the network it begins with.
     courses : tuple of Course
         One after the other; Adam's rate begins anew with each (Loshchilov and Hutter, SGDR, 2016, arXiv:1608.03983).
     batch_size, learning_rate
@@ -170,6 +177,7 @@ class Recipe:
     """
 
     seed: int = 2023
+    alpha: float = bundled.Recipe.alpha
     courses: tuple[Course, ...] = (Course(2000, 6000), Course(2000, 2000), Course(600, 600, no_micrographs=False))
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -224,8 +232,11 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> S
     own = place(folder, recipe)
     own.mkdir(parents=True, exist_ok=True)
     lessons = Lessons(real_pool(folder, recipe), drawn_pool(folder, recipe))
-    segmenter = load_segmenter("synthetic", "keras")  # whose weights change below; OpenVINO would keep its own
-    learner, average, rows = _taken_up(own, segmenter)
+    segmenter, learner = _beginning(recipe)
+    average = segmenter.model.get_weights()
+    rows: list[dict[str, Any]] = []
+    if all((own / name).exists() for name in _STATE):
+        learner, average, rows = _taken_up(own)
     validation = {name: of_split(name, "validation") for name in ("emps", "simulated")}
     done = int(rows[-1]["step"]) if rows else 0
     losses = []
@@ -252,14 +263,19 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> S
     return load_segmenter(own / "latest.keras")
 
 
-def _taken_up(own: Path, segmenter: Segmenter) -> tuple[keras.Model, list[np.ndarray], list[dict[str, Any]]]:
-    """Give what learns, the average of its weights and the log: of the start, or of where training was stopped."""
+def _beginning(recipe: Recipe) -> tuple[Segmenter, keras.Model]:
+    """Give the segmenter that synthetic micrographs taught, as wide as asked for, and what learns its weights."""
+    segmenter = load_segmenter("synthetic", "keras")  # whose weights change; OpenVINO would keep its own
+    encoder, decoder, learner = bundled.network(replace(bundled.Recipe(), alpha=recipe.alpha))
+    model = unet.unet(encoder, decoder)
+    unet.widen(segmenter.model, model, _NOISE, recipe.seed)
+    return replace(segmenter, model=model, _network=tiling.Started()), learner
+
+
+def _taken_up(own: Path) -> tuple[keras.Model, list[np.ndarray], list[dict[str, Any]]]:
+    """Give what learns, the average of its weights and the log, of where training was stopped."""
     keras = start_keras()
-    state, mean, log = own / "state.keras", own / "average.npz", own / "log.csv"
-    if not (state.exists() and mean.exists() and log.exists()):
-        _, _, learner = bundled.network(bundled.Recipe())
-        learner.set_weights(segmenter.model.get_weights())
-        return learner, segmenter.model.get_weights(), []
+    state, mean, log = (own / name for name in _STATE)
     custom = {"cross_entropy_and_dice": cross_entropy_and_dice}
     learner = keras.saving.load_model(state, custom_objects=custom, safe_mode=True)
     with np.load(mean, allow_pickle=False) as kept:
@@ -323,7 +339,6 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe(), a
         views_none=recipe.no_micrographs * recipe.synthetic_views,
         simulated=simulated,
         drawn_nothing=_NOTHING,
-        start=bundled.Recipe(),
         parameters=segmenter.model.count_params(),
         kinds=", ".join(f"{share:.1%} `{kind}`".replace("%", " %") for kind, (_, share) in _KINDS.items()),
         both=" and ".join(f"`{kind}`" for kind in _IN_BOTH_CONTRASTS),
@@ -333,6 +348,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe(), a
         dois=", ".join(articles),
         averaged=_AVERAGED_WITH if averaged else "",
         scores=bundled.rows_of_scores(table),
+        supports=bundled.on_supports("labelled"),
     )
     blocks = text.rstrip().split("\n\n")
     return "\n\n".join(block if block[0] in "#|" else _filled(block) for block in blocks) + "\n"
@@ -344,7 +360,8 @@ def _filled(text: str) -> str:
 
 def place(folder: Path, recipe: Recipe) -> Path:
     """Give the folder of one training."""
-    return folder / f"{'with' if recipe.teacher else 'without'}_teacher_{recipe.seed}"
+    width = "" if recipe.alpha == bundled.Recipe.alpha else f"_alpha_{recipe.alpha}"
+    return folder / f"{'with' if recipe.teacher else 'without'}_teacher_{recipe.seed}{width}"
 
 
 def teacher(folder: Path, recipe: Recipe) -> Segmenter:
@@ -441,13 +458,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, nargs="+", help="of each course, at whose end the rate is zero")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--alpha", type=float, default=Recipe.alpha, help="width of the encoder; default: %(default)s")
     parser.add_argument("--with-teacher", action="store_true", help="labels and a teacher's maps count the same")
     parser.add_argument("--bundle", action="store_true", help="put the last state into the package")
     parser.add_argument("--averaged-with", type=Path, metavar="FILE", help="... averaged with this segmenter")
     arguments = parser.parse_args()
     weight = _TEACHER if arguments.with_teacher else Recipe.teacher
     courses = tuple(Course(steps, steps) for steps in arguments.steps) if arguments.steps else Recipe.courses
-    recipe = Recipe(seed=arguments.seed, courses=courses, teacher=weight)
+    recipe = Recipe(seed=arguments.seed, alpha=arguments.alpha, courses=courses, teacher=weight)
     if arguments.bundle:
         means = bundle(arguments.folder, recipe, arguments.averaged_with).groupby(["data", "split"])[
             ["iou", "otsu", "f1", "expected_iou"]

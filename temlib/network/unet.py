@@ -160,3 +160,33 @@ def _randomise(model: keras.Model, seed: int) -> None:
     for variable, kernel_seed in zip(model.weights, seeds, strict=True):
         if "kernel" in variable.name:
             variable.assign(keras.initializers.GlorotUniform(seed=kernel_seed)(variable.shape))
+
+
+def widen(source: keras.Model, target: keras.Model, noise: float = 0.0, seed: int = 0) -> None:
+    """Give a wider network what a narrower one of the same layers has learned.
+
+    Channels that are added are copies of the others, and what reads copied channels weighs them less, so that
+    without noise both networks say the same (Chen, Goodfellow and Shlens, Net2Net, ICLR 2016, arXiv:1511.05641).
+
+    Parameters
+    ----------
+    source, target : keras.Model
+        The same layers in the same order; those of ``target`` may have more channels.
+    noise : float
+        Standard deviation by which kernels are changed, as a share of each weight: without some, copies learn the same.
+    seed : int
+        Same seed, same noise.
+    """
+    rng = np.random.default_rng(seed)
+    for narrow, wide in zip(source.weights, target.weights, strict=True):
+        weights, kernel = np.asarray(narrow), "kernel" in wide.path
+        read = len(wide.shape) - 2 if kernel and "depthwise" not in wide.path and "conv_dw" not in wide.path else None
+        for axis, (before, after) in enumerate(zip(narrow.shape, wide.shape, strict=True)):
+            copied = np.arange(after) % before
+            weights = np.take(weights, copied, axis)
+            if axis == read:
+                share = 1 / np.bincount(copied)[copied]
+                weights = weights * share[:, None]
+        if kernel and narrow.shape != wide.shape:
+            weights = weights * rng.normal(1, noise, weights.shape)
+        wide.assign(weights)

@@ -6,7 +6,7 @@ of the last fifth are scored at native resolution. The test split is not touched
 decoders) and the same with one decoder are trained with three seeds a fold; every variation is one of
 the latter, on two of the folds, to fit the hours (of some only the first has been run). Particles
 are told apart by the mean of the network's second output and the distance transform of its mask, and,
-to compare, by one of the two alone; the committed rows of variations are from before particles were told apart as now,
+to compare, by one of the two alone; most committed rows of variations are from before particles were told apart as now,
 and have no F1. Rows without seconds were run while the machine did other things.
 
 Needs TEMLIB_DATA (or a network) and ImageNet weights; a minute a row on two cores. Writes
@@ -57,6 +57,10 @@ VARIATIONS = {
     "contrast 0.5": {"augmentation": replace(AS_IS, contrast=0.5)},
     "zoom 3": {"augmentation": replace(AS_IS, zoom=3.0)},
     "particles of 96 px": {"target_size": 96.0},
+    "four flips": {},
+    "weights of the last four passes averaged": {},
+    "twice the decoder's channels": {},
+    "batches of 16": {"batch_size": 16},
 }
 HEAVY = "default, boundaries count five times"
 TRADES = {  # as long as eighteen passes of one decoder each
@@ -91,11 +95,46 @@ def with_heavy_boundaries(truth: object, predicted: object) -> object:
     return LOSS(truth, predicted) + 4 * ops.mean(entropy)
 
 
-WINDOWS, LOSS = training.windows_of, learning.cross_entropy_and_dice
+def with_averaged_weights(team: list, *arguments: object) -> None:
+    """Train decoders, and give each the mean of its weights after each of the last four passes."""
+    passes = Passes()
+    TEACH(team, *arguments[:-1], passes)
+    for number, learner in enumerate(passes.learners):
+        last = [weights[number] for weights in passes.weights[-4:]]
+        learner.set_weights([np.mean(some, axis=0) for some in zip(*last, strict=True)])
+
+
+class Passes:
+    """Keeps the weights after each pass, in place of a checkpoint."""
+
+    def __init__(self) -> None:
+        self.learners: list = []
+        self.weights: list[list] = []
+
+    def restore(self, learners: list) -> list:
+        """Begin at the beginning."""
+        self.learners = learners
+        return []
+
+    def keep(self, learners: list, history: list) -> None:
+        """Take the weights of all decoders."""
+        self.weights.append([learner.get_weights() for learner in learners])
+
+
+def flipped(segmenter: temlib.Segmenter, image: object) -> np.ndarray:
+    """Give the mean of what the network says of an image and its three mirror images."""
+    grey = image.data
+    ways = [(slice(None, None, a), slice(None, None, b)) for a in (1, -1) for b in (1, -1)]
+    return np.mean([segmenter.maps(grey[way])[way] for way in ways], axis=0)
+
+
+WINDOWS, LOSS, TEACH = training.windows_of, learning.cross_entropy_and_dice, training.teach
 PATCHES = {  # what is no setting of train_segmenter
     HEAVY: (learning, "cross_entropy_and_dice", with_heavy_boundaries),
     "a band ignored at boundaries": (training, "windows_of", windows_without_boundaries),
     "boundaries count five times": (learning, "cross_entropy_and_dice", with_heavy_boundaries),
+    "twice the decoder's channels": (unet, "decoder", partial(unet.decoder, widths=(256, 128, 96, 64, 32))),
+    "weights of the last four passes averaged": (training, "teach", with_averaged_weights),
     "half the decoder's channels": (unet, "decoder", partial(unet.decoder, widths=(64, 32, 24, 16, 8))),
 }
 
@@ -131,7 +170,8 @@ def trial(setting: str, fold: int, seed: int) -> dict[str, float]:
     with patch.object(*PATCHES[setting]) if setting in PATCHES else nullcontext():
         segmenter = temlib.train_segmenter(*learned, weights="imagenet", seed=seed, progress=False, **SETTINGS[setting])
     seconds = time.perf_counter() - start
-    rows = [scores(segmenter.maps(image), labels) for image, labels in zip(*held_out, strict=True)]
+    maps = flipped if setting == "four flips" else temlib.Segmenter.maps
+    rows = [scores(maps(segmenter, image), labels) for image, labels in zip(*held_out, strict=True)]
     return pd.DataFrame(rows).mean().to_dict() | {"median_iou": np.median([r["iou"] for r in rows]), "seconds": seconds}
 
 

@@ -26,13 +26,14 @@ from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
 import temlib
+from temlib.network.bundled import BRIGHT_FIELD
 from temlib.particles.separation import separate_particles
 from temlib.pixel_classifier import otsu_mask
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
 
 TABLE = MEASURED / "supported.csv"
-DARK = {"PtC1", "PtC2"}  # bright field: particles are dark
+DARK = set(BRIGHT_FIELD)  # where particles are dark
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ PRINTED = HERE / "printed.json"
 FURTHER = dict(zip(FURTHER_NOTEBOOKS, ({"n_micrographs": 4, "views": 2}, {"n_frames": 16}, {}), strict=True))
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
 NAME = re.compile(r"\b[a-z]+_\d+\b")  # of a micrograph: which is the worst may depend on the processor
-ROWS = {"06_measure_particles": (5, 6, 9, 10), FURTHER_NOTEBOOKS[1]: (14,)}
+ROWS = {"06_measure_particles": (6, 7, 10, 11), FURTHER_NOTEBOOKS[1]: (14,)}
 """Cells that show single particles, or count the few events of single particles near to what the network just finds:
 which they are may depend on the processor."""
 PASSING = re.compile(r"0x[0-9a-f]{6,}|\d+%\|.*\|.*|\b\d+(\.\d+)? (s|min)\b")  # addresses, bars, seconds

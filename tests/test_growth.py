@@ -1,5 +1,8 @@
 """Growth: power laws, rates and diffusion of known movies."""
 
+import io
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,6 +140,14 @@ def test_a_table_that_was_read_from_a_file_is_as_good(tmp_path):
     table = table_of([3 * (1 + TIME) ** 0.5] * 2)
     table.to_csv(tmp_path / "tracks.csv", index=False)  # no event at all: the column comes back as numbers
     assert growth_curves(pd.read_csv(tmp_path / "tracks.csv")).exponent == growth_curves(table).exponent
+
+
+def test_particles_that_grow_and_never_move_are_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = growth_curves(table_of([3 * (1 + TIME) ** 0.5] * 2)).plot()
+        figure.savefig(io.BytesIO())
+    assert not len(figure.axes[1].lines[0].get_xdata())
 
 
 def test_too_short_tracks_and_unknown_times_are_dealt_with():

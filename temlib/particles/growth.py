@@ -72,8 +72,8 @@ class GrowthCurves:
         left.set_ylabel(f"equivalent diameter [{self.length}]", fontsize=FONT_PT)
         says = f"exponent {self.exponent.value:.3f} ({self.exponent.low:.3f} to {self.exponent.high:.3f})"
         left.set_title(says, fontsize=FONT_PT)
-        seen = self.displacement
-        right.loglog(seen["lag"], seen["msd"], "o", color=COLOURS["found"], markersize=3)
+        seen = self.displacement[self.displacement["msd"] > 0]  # what never moves has no logarithm
+        (right.loglog if len(seen) else right.plot)(seen["lag"], seen["msd"], "o", color=COLOURS["found"], markersize=3)
         if self.diffusion.value > 0:
             expected = 4 * self.diffusion.value * seen["lag"]
             right.loglog(seen["lag"], expected, color=COLOURS["quiet"], linewidth=0.8)

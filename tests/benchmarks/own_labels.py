@@ -35,6 +35,7 @@ from tests.benchmarks.sizes_real import compare
 
 SEEDS, NUMBERS, MASKS = (1, 2, 3), (0, 1, 5, 20), (0, 3)
 TABLE = MEASURED / "own_labels.csv"
+COLUMNS = {"emps": ("iou", "f1", "within"), "simulated": ("iou", "f1", "within"), "supported": ("f1", "f1_told")}
 VIEWS = 60  # that adapting sees in a pass, and two of each micrograph at the least
 
 
@@ -134,18 +135,18 @@ def in_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def lines(table: pd.DataFrame) -> list[str]:
-    """Give the rows of the table in ``docs/evidence.md``: the mean over seeds, least and greatest."""
+    """Give the rows of the tables in ``docs/evidence.md``: the mean over seeds, least and greatest."""
     table = table.assign(within=100.0 * (table["median_percent"].abs() <= 10))
     text = []
-    for data, what in (("emps", "iou f1 within"), ("simulated", "iou f1 within"), ("supported", "f1 f1_told")):
-        some = table[table["data"] == data]
-        means = some.groupby(["n", "seed"])[what.split()].mean()
-        for n in sorted(some["n"].unique()):
-            cells = [f"{data}", f"{n}"]
-            for name in what.split():
+    for data, what in COLUMNS.items():
+        means = table[table["data"] == data].groupby(["n", "seed"])[list(what)].mean()
+        for n in means.index.unique("n"):
+            cells = [f"`{data}`", f"{n}"]
+            for name in what:
                 seeds = means.loc[n][name]
                 form = "{:.0f} %" if name == "within" else "{:.2f}"
-                cells.append(f"{form} ({form} to {form})".format(seeds.mean(), seeds.min(), seeds.max()))
+                spread = f" ({form} to {form})".format(seeds.min(), seeds.max())
+                cells.append(form.format(seeds.mean()) + (spread if seeds.max() > seeds.min() else ""))
             text.append(f"| {' | '.join(cells)} |")
     return text
 

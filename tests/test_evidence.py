@@ -12,6 +12,7 @@ from temlib import Run, load_segmenter
 from temlib.network.segmenter import _IN_DOUBT, carried_scorer
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import (
+    alphas,
     carried,
     confidence,
     contrast,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     holes,
     linkers,
     min_confidence,
+    own_labels,
     own_scorer,
     populations,
     separation,
@@ -598,6 +600,45 @@ def test_what_is_said_of_the_particles_of_the_two_networks_is_what_was_measured(
     low, high = np.quantile(draws, [0.025, 0.975])
     words = f"IoU {gain.mean():+.2f}, 95 % interval over the validation micrographs {low:+.2f} to {high:+.2f}"
     assert words in evidence
+
+
+def test_widths_and_labels_of_ones_own_are_those_of_the_tables():
+    evidence = (ROOT / "docs" / "evidence.md").read_text()
+    wide, narrow = (pd.read_csv(each.TABLE) for each in (alphas, teacher))
+    assert wide.groupby(["alpha", "seed"]).size().to_dict() == dict.fromkeys(
+        product(alphas.ALPHAS[1:], teacher.SEEDS), 36 + 9
+    )
+    own = pd.read_csv(own_labels.TABLE)
+    assert own.groupby(["data", "n"])["seed"].nunique().eq(len(own_labels.SEEDS)).all()
+    assert len(own.groupby(["data", "n"])) == 2 * len(own_labels.NUMBERS) + len(own_labels.MASKS)
+    for line in (*alphas.lines(wide, narrow, pd.read_csv(alphas.SECONDS)), *own_labels.lines(own)):
+        assert line in evidence
+    both = pd.concat([narrow[narrow["who"] == "alone"].assign(alpha=0.5), wide])
+    iou = both.groupby(["alpha", "seed", "data"])["iou"].mean().unstack()
+    gains = pd.concat({alpha: iou.loc[alpha] - iou.loc[0.5] for alpha in alphas.ALPHAS[1:]})
+    means = gains.groupby(level=0).mean()
+    said = " ".join(evidence.split())
+    assert (
+        "by {:+.3f} and {:+.3f} on `emps` and by {:+.3f} and {:+.3f} on `simulated`".format(
+            *means["emps"], *means["simulated"]
+        )
+        in said
+    )
+    times = pd.read_csv(alphas.SECONDS)["prediction"]
+    longer = "A prediction takes {:.1f} and {:.1f} times as long".format(*(times / times[0])[1:])
+    assert f"by {gains.abs().to_numpy().max():.3f} at the most with any seed. {longer}" in said
+    said, means = " ".join(evidence.split()), own.groupby(["data", "n", "seed"])[["iou", "f1", "f1_told"]].mean()
+    gain = {(data, n): means.loc[data, n] - means.loc[data, 0] for data, n in (("emps", 20), ("simulated", 20))}
+    both = "{:.2f} to {:.2f}"
+    assert f"on `emps` by {both.format(*gain['emps', 20]['iou'].agg(['min', 'max']))} with each seed" in said
+    ranges = [both.format(*gain["simulated", 20][what].agg(["min", "max"])) for what in ("iou", "f1")]
+    assert "twenty raise the IoU by {} and F1 by {}. On supports".format(*ranges) in said
+    masks = means.loc["supported", 3] - means.loc["supported", 0]
+    assert f"raise F1 by {both.format(*masks['f1'].agg(['min', 'max']))} where the diameter is not told" in said
+    lost = -masks["f1_told"]
+    assert f"lower it by {both.format(lost.min(), lost.max())} where it is" in said
+    first = [means.loc["emps", n]["iou"] - means.loc["emps", 0]["iou"] for n in (1, 5)]
+    assert all(each.min() < 0 < each.max() for each in first)
 
 
 def test_sizes_on_real_micrographs_are_those_of_the_table():

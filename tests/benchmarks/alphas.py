@@ -36,7 +36,7 @@ TABLE, SECONDS = MEASURED / "alphas.csv", MEASURED / "alphas_seconds.csv"
 
 def main(folder: Path) -> None:
     """Train and score what is not there yet; print the table."""
-    results = Results(TABLE, ("alpha", "seed"), "%.4f")
+    results = Results(TABLE, ("alpha", "seed"))
     for seed in teacher.SEEDS:
         for alpha in ALPHAS[1:]:
             if not results.has(alpha, seed):

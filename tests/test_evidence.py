@@ -429,6 +429,15 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
     }.items():
         gain = cells.loc[setting] - cells.loc["default"].reindex(cells.loc[setting].index)
         assert words.format(gain.mean(), (gain > 0).sum(), len(gain)) in " ".join(evidence.split())
+    flips, averaged = cells.loc["four flips"], cells.loc["weights of the last four passes averaged"]
+    assert len(flips) == 9
+    first = cells.loc["one decoder"].loc[0]
+    words = [f"three mirror images reaches {flips.mean():.3f}, which is"]
+    for reference, form in (("default", "{:+.3f} against the default"), ("one decoder", "{:+.3f} against one decoder")):
+        gain = flips - cells.loc[reference]
+        words.append(f"{form.format(gain.mean())} (better in {(gain > 0).sum()} of 9)")
+    words.append(f"changes its IoU by {(averaged - first.to_numpy()).mean():+.3f} (one fold")
+    assert all(each in " ".join(evidence.split()) for each in words)
     cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])[["iou", "f1"]]
     heavy = cells.loc["default, boundaries count five times"]
     gain = heavy - cells.loc["default"].reindex(heavy.index)

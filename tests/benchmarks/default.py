@@ -57,13 +57,13 @@ VARIATIONS = {
     "contrast 0.5": {"augmentation": replace(AS_IS, contrast=0.5)},
     "zoom 3": {"augmentation": replace(AS_IS, zoom=3.0)},
     "particles of 96 px": {"target_size": 96.0},
-    "four flips": {},
     "weights of the last four passes averaged": {},
     "twice the decoder's channels": {},
     "batches of 16": {"batch_size": 16},
 }
 HEAVY = "default, boundaries count five times"
-TRADES = {  # as long as eighteen passes of one decoder each
+TRADES = {  # as long as eighteen passes of one decoder each; flips cost time at prediction
+    "four flips": {"decoders": 1},
     "three decoders, 6 passes": {"decoders": 3, "epochs": 6},
     "two decoders, 9 passes": {"decoders": 2, "epochs": 9},
     "one decoder, 18 passes": {"decoders": 1, "epochs": 18},

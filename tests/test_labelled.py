@@ -10,6 +10,7 @@ from temlib import synthetic
 from temlib.network import bundled, labelled, unet
 from temlib.network.augmentation import truth_maps
 from temlib.network.labelled import Course, Lessons, Recipe
+from temlib.network.weights import LABELLED
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 
@@ -60,6 +61,12 @@ def test_a_wider_network_begins_with_what_the_narrow_one_learned(tmp_path, monke
     scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
     m = synthetic.simulate(scene, seed=77)
     assert iou(wide(m.image), m.mask) > 0.6
+
+
+def test_a_narrower_network_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="greater alpha"):
+        labelled.learn(tmp_path / "new", Recipe(**SMALL, alpha=0.25))
+    assert not (tmp_path / "new").exists()
 
 
 def test_nothing_is_learned_from_what_is_scored(tmp_path, monkeypatch):
@@ -116,7 +123,7 @@ def test_the_teacher_counts_as_much_as_it_is_said(tmp_path, monkeypatch):
 
 def test_both_networks_come_along_by_name():
     alone, taught = (temlib.load_segmenter(name) for name in ("synthetic", "labelled"))
-    assert unet.LABELLED.stat().st_size < 6e6
+    assert LABELLED.stat().st_size < 6e6
     assert alone.model.count_params() == taught.model.count_params()
     assert any(not np.array_equal(a, b) for a, b in zip(alone.model.get_weights(), taught.model.get_weights()))
     scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
@@ -128,7 +135,7 @@ def test_both_networks_come_along_by_name():
 def test_the_card_says_what_was_measured():
     table = pd.read_csv(MEASURED / "labelled.csv").fillna({"split": ""})
     segmenter = temlib.load_segmenter("labelled")
-    text = unet.LABELLED.with_name("CARD.md").read_text()
+    text = LABELLED.with_name("CARD.md").read_text()
     assert text == labelled.card(segmenter, table)
     known = temlib.datasets.table("emps")
     articles = set(known.loc[known["split"] == "train", "group"])

@@ -41,6 +41,7 @@ from temlib.network.bundled_scorer import crowd, population
 from temlib.network.learning import compile_for_training, cross_entropy_and_dice
 from temlib.network.segmenter import Segmenter, load_segmenter
 from temlib.network.training import train_segmenter
+from temlib.network.weights import LABELLED
 from temlib.progress import progress_bar
 from temlib.synthetic.no_micrographs import no_micrograph
 from temlib.writing import write_atomically
@@ -54,7 +55,7 @@ _CARD = """\
 # Model card: the segmenter that real labels taught
 
 A U-Net with a MobileNet v1 encoder (alpha {alpha}) and one decoder, {parameters:,} parameters, stored in half
-precision: as large and as fast as [the one that synthetic micrographs taught](../bundled/CARD.md), from whose weights
+precision: {compared} [the one that synthetic micrographs taught](../bundled/CARD.md), from whose weights
 it went on. Made by `temlib/network/labelled.py` and written by it, this card included.
 
 **Learned from** windows of {window} px, {batch_size} at a step, {steps} steps, seed {seed}; all weights learned, and
@@ -229,10 +230,10 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> S
     check_every : int
         Steps between two states that are kept and scored.
     """
+    segmenter, learner = _beginning(recipe)
     own = place(folder, recipe)
     own.mkdir(parents=True, exist_ok=True)
     lessons = Lessons(real_pool(folder, recipe), drawn_pool(folder, recipe))
-    segmenter, learner = _beginning(recipe)
     average = segmenter.model.get_weights()
     rows: list[dict[str, Any]] = []
     if all((own / name).exists() for name in _STATE):
@@ -316,7 +317,7 @@ def bundle(
     segmenter.save(ready / "best.keras", overwrite=True)
     return bundled.put_into_package(
         ready,
-        unet.LABELLED,
+        LABELLED,
         CARRIED / "measured" / "labelled.csv",
         lambda segmenter, table: card(segmenter, table, recipe, averaged=other is not None),
         synthetic_micrographs,
@@ -339,6 +340,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe(), a
         views_none=recipe.no_micrographs * recipe.synthetic_views,
         simulated=simulated,
         drawn_nothing=_NOTHING,
+        compared="as large and as fast as" if recipe.alpha == bundled.Recipe.alpha else "wider and slower than",
         parameters=segmenter.model.count_params(),
         kinds=", ".join(f"{share:.1%} `{kind}`".replace("%", " %") for kind, (_, share) in _KINDS.items()),
         both=" and ".join(f"`{kind}`" for kind in _IN_BOTH_CONTRASTS),

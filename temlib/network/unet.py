@@ -15,11 +15,7 @@ import numpy as np
 from temlib.errors import WeightsError
 from temlib.network.backend import start_keras
 from temlib.network.weights import (
-    BUNDLED,
-    CARRIED_SEGMENTERS,
     DEEPEST,
-    DEFAULT,
-    LABELLED,
     alpha_of,
     encoder_of_segmenter,
     load_weights,
@@ -30,7 +26,7 @@ from temlib.network.weights import (
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BUNDLED", "CARRIED_SEGMENTERS", "DEFAULT", "LABELLED", "decoder", "encoder", "resolve_weights", "unet"]
+__all__ = ["decoder", "encoder", "unet", "widen"]
 
 WIDTHS = (128, 64, 48, 32, 16)
 """Channels of a decoder, deepest level first."""
@@ -176,7 +172,18 @@ def widen(source: keras.Model, target: keras.Model, noise: float = 0.0, seed: in
         Standard deviation by which kernels are changed, as a share of each weight: without some, copies learn the same.
     seed : int
         Same seed, same noise.
+
+    Raises
+    ------
+    ValueError
+        When the target is narrower.
     """
+    if any(
+        n > m
+        for narrow, wide in zip(source.weights, target.weights, strict=True)
+        for n, m in zip(narrow.shape, wide.shape)
+    ):
+        raise ValueError("a network cannot be made narrower than the one that it begins with; pass a greater alpha")
     rng = np.random.default_rng(seed)
     for narrow, wide in zip(source.weights, target.weights, strict=True):
         weights, kernel = np.asarray(narrow), "kernel" in wide.path

@@ -14,8 +14,6 @@ temlib/data/measured/alphas.csv, a row for each student and micrograph, and alph
 """
 
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -27,7 +25,7 @@ from temlib.network import bundled, labelled
 from temlib.network.labelled import Course, Recipe
 from temlib.reproduction.run_folder import MEASURED
 from temlib.writing import write_table
-from tests.benchmarks import teacher
+from tests.benchmarks import speed, teacher
 from tests.benchmarks.resumable import Results
 
 ALPHAS = (0.5, 0.75, 1.0)
@@ -57,20 +55,16 @@ def seconds(rounds: int = 8) -> pd.DataFrame:
     taken = {(alpha, what): [] for alpha in ALPHAS for what in ("step", "prediction")}
     for _ in range(rounds):
         for alpha, network in networks.items():
-            taken[alpha, "step"].append(_timed(lambda network=network: network.train_on_batch(*batch)))
-            taken[alpha, "prediction"].append(_timed(lambda network=network: network.predict_on_batch(picture)))
+            taken[alpha, "step"].append(speed.seconds(lambda network=network: network.train_on_batch(*batch))[0])
+            taken[alpha, "prediction"].append(
+                speed.seconds(lambda network=network: network.predict_on_batch(picture))[0]
+            )
     rows = [
         {"alpha": alpha, "parameters": network.count_params()}
         | {what: min(taken[alpha, what]) for what in ("step", "prediction")}
         for alpha, network in networks.items()
     ]
     return pd.DataFrame(rows)
-
-
-def _timed(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
 
 
 def lines(table: pd.DataFrame, narrow: pd.DataFrame, times: pd.DataFrame) -> list[str]:

@@ -24,6 +24,7 @@ from temlib.network.sought import CONTRASTS, Sought
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks.resumable import Results
+from tests.benchmarks.sizes_real import diameters
 
 TABLE, DATA, TOLD = MEASURED / "contrast.csv", ("emps", "simulated"), ("nothing", "diameter")
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 def rows_of(segmenter: temlib.Segmenter, m: Annotated) -> list[dict]:
     """Compare the contrasts on one micrograph, told nothing else and told the diameter."""
-    marks, diameter = Sought().marks_in(as_array(m.image)), true_diameter(m.labels.data)
+    marks, diameter = Sought().marks_in(as_array(m.image)), float(np.median(diameters(m.labels.data)))
     rows = []
     for told in TOLD:
         some = segmenter.looking_for(diameter_px=diameter if told == "diameter" else None, marks="keep")
@@ -61,12 +62,6 @@ def true_contrast(m: Annotated) -> str:
     """Say by their median grey levels whether particles are brighter than what is around them."""
     grey = as_array(m.image)
     return "bright" if np.median(grey[m.mask]) > np.median(grey[~m.mask]) else "dark"
-
-
-def true_diameter(labels: np.ndarray) -> float:
-    """Give the median equivalent diameter of the particles [px]."""
-    areas = np.bincount(labels.ravel())[1:]
-    return float(np.median(2 * np.sqrt(areas[areas > 0] / np.pi)))
 
 
 def lines(table: pd.DataFrame) -> list[str]:

@@ -127,9 +127,9 @@ def on_frozen(encoder: str, data: str, n: int, seed: int) -> temlib.Segmenter:
     return temlib.train_segmenter(*pairs(data, "train", n, seed), weights=encoder, **settings)
 
 
-def views(n: int) -> int:
-    """Give the views of each of ``n`` micrographs."""
-    return max(-(-VIEWS // n), 2)
+def views(n: int, in_all: int = VIEWS) -> int:
+    """Give the views of each of ``n`` micrographs, two at the least."""
+    return max(-(-in_all // n), 2)
 
 
 def scribbles(labels: object, seed: int, each: int = 1000) -> np.ndarray:

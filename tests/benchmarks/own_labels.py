@@ -29,7 +29,7 @@ from temlib import datasets
 from temlib.datasets import Annotated, of_split
 from temlib.particles.scores import iou
 from temlib.reproduction.run_folder import MEASURED
-from tests.benchmarks import supported
+from tests.benchmarks import labels, supported
 from tests.benchmarks.resumable import Results
 from tests.benchmarks.sizes_real import compare
 
@@ -81,13 +81,8 @@ def adapted(labelled: list[Annotated], seed: int) -> temlib.Segmenter:
     """Let the default network learn from some labels."""
     if not labelled:
         return network()
-    images, labels = [m.image for m in labelled], [m.labels for m in labelled]
-    return network().adapt(images, labels, views=views(len(images)), seed=seed, progress=False)
-
-
-def views(n: int) -> int:
-    """Give the views of each of ``n`` micrographs."""
-    return max(-(-VIEWS // n), 2)
+    images, masks = [m.image for m in labelled], [m.labels for m in labelled]
+    return network().adapt(images, masks, views=labels.views(len(images), VIEWS), seed=seed, progress=False)
 
 
 def rows(segmenter: temlib.Segmenter, scored: list[Annotated]) -> Iterator[dict[str, Any]]:
@@ -111,7 +106,7 @@ def rows_of_boxes(n: int, seed: int) -> Iterator[dict[str, Any]]:
     segmenter = network().looking_for(contrast="bright")
     if n:
         pairs = [(image, in_boxes(image, boxes)) for image, boxes, _ in labelled[:n]]
-        settings = {"views": views(n), "seed": seed, "progress": False}
+        settings = {"views": labels.views(n, VIEWS), "seed": seed, "progress": False}
         segmenter = network().adapt(*zip(*pairs, strict=True), contrast="bright", **settings)
     for image, boxes, name in scored:
         told = float(np.median(supported.diameters(boxes)))
@@ -124,14 +119,14 @@ def rows_of_boxes(n: int, seed: int) -> Iterator[dict[str, Any]]:
 
 def in_boxes(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Number the particles of drawn boxes: what is bright, in the ellipse of each."""
-    labels = np.zeros(image.shape, np.int32)
+    numbered = np.zeros(image.shape, np.int32)
     for number, (top, left, bottom, right) in enumerate(boxes, start=1):
         center, radii = ((top + bottom) / 2, (left + right) / 2), ((bottom - top) / 2 + 0.5, (right - left) / 2 + 0.5)
         inside = ellipse(*center, *radii, shape=image.shape)
         window = image[int(max(top, 0)) : int(bottom) + 1, int(max(left, 0)) : int(right) + 1]
         bright = image[inside] > threshold_otsu(window)
-        labels[inside[0][bright], inside[1][bright]] = number
-    return labels
+        numbered[inside[0][bright], inside[1][bright]] = number
+    return numbered
 
 
 def lines(table: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from temlib.network.segmenter import _IN_DOUBT, carried_scorer
 from temlib.reproduction.run_folder import MEASURED
 from tests.benchmarks import (
     alphas,
+    boxes,
     carried,
     confidence,
     contrast,
@@ -563,6 +564,15 @@ def test_what_is_said_of_the_two_networks_is_what_was_measured():
     log = [row["emps"] for row in load_segmenter("labelled").history]
     assert f"{log[-1]:.3f} on `emps` and" in said
     assert f"fell to {min(log):.3f}" in said
+
+
+def test_boxes_by_overlap_are_those_of_the_table():
+    section = (ROOT / "docs" / "evidence.md").read_text().split("**Missed, or not exact?**")[1].split("`contrast=")[0]
+    table = pd.read_csv(boxes.TABLE)
+    assert [line for line in section.splitlines() if line.startswith("| 0.")] == boxes.lines(table)
+    at_half = table[table["overlap"] == 0.5].set_index("name")["f1"]
+    known = pd.read_csv(MEASURED / "carried.csv").query("network == 'labelled'").set_index(["data", "name"])["f1"]
+    assert at_half.to_dict() == known["supported, told diameter and contrast"].to_dict()
 
 
 def test_aims_stand_beside_what_was_reached():

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     coverage,
     holes,
     linkers,
+    many_labels,
     min_confidence,
     own_labels,
     own_scorer,
@@ -566,6 +567,16 @@ def test_what_is_said_of_the_two_networks_is_what_was_measured():
     assert f"fell to {min(log):.3f}" in said
 
 
+def test_what_many_labels_take_and_give_is_what_was_measured():
+    section = (ROOT / "docs" / "evidence.md").read_text().split("**Many labels.**")[1].split("\n\nThe aim was")[0]
+    table = pd.read_csv(many_labels.TABLE)
+    assert [line for line in section.splitlines() if line.startswith(("| 3", "| 1"))] == many_labels.lines(table)
+    iou = table.pivot(index="seed", columns="decoders", values="iou")
+    gain = iou[1] - iou[3]
+    said = " ".join(section.split())
+    assert f"by {gain.mean():+.3f} on average ({gain.min():+.3f} to {gain.max():+.3f})" in said
+
+
 def test_boxes_by_overlap_are_those_of_the_table():
     section = (ROOT / "docs" / "evidence.md").read_text().split("**Missed, or not exact?**")[1].split("`contrast=")[0]
     table = pd.read_csv(boxes.TABLE)
@@ -629,7 +640,7 @@ def test_widths_and_labels_of_ones_own_are_those_of_the_tables():
     )
     own = pd.read_csv(own_labels.TABLE)
     assert own.groupby(["data", "n"])["seed"].nunique().eq(len(own_labels.SEEDS)).all()
-    assert len(own.groupby(["data", "n"])) == 2 * len(own_labels.NUMBERS) + len(own_labels.MASKS)
+    assert len(own.groupby(["data", "n"])) == 2 * len(own_labels.NUMBERS) + 3
     for line in (*alphas.lines(wide, narrow, pd.read_csv(alphas.SECONDS)), *own_labels.lines(own)):
         assert line in evidence
     both = pd.concat([narrow[narrow["who"] == "alone"].assign(alpha=0.5), wide])
@@ -656,6 +667,12 @@ def test_widths_and_labels_of_ones_own_are_those_of_the_tables():
     assert f"raise F1 by {both.format(*masks['f1'].agg(['min', 'max']))} where the diameter is not told" in said
     lost = -masks["f1_told"]
     assert f"lower it by {both.format(lost.min(), lost.max())} where it is" in said
+    told = {name: means.loc[name, 3] for name in ("supported", own_labels.AS_TOLD)}
+    lost = (means.loc["supported", 0] - told[own_labels.AS_TOLD])["f1_told"]
+    assert f"they lower it by no more than {lost.max():.2f}" in said
+    unchanged = (told[own_labels.AS_TOLD] == means.loc["supported", 0])[["f1", "f1_told"]].all(axis=1)
+    assert unchanged.sum() == 1
+    assert "with one of the three seeds adapting found nothing better" in said
     first = [means.loc["emps", n]["iou"] - means.loc["emps", 0]["iou"] for n in (1, 5)]
     assert all(each.min() < 0 < each.max() for each in first)
 

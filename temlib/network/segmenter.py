@@ -447,7 +447,8 @@ class Segmenter:
         """Learn from a few labels of one's own; see :func:`temlib.network.learning.adapt`.
 
         What is looked for (:meth:`looking_for`) sets the scale and the contrast in which it learns, and the
-        adapted segmenter looks for it too.
+        adapted segmenter looks for it too. If a diameter will be told later, tell it here: what learned at another
+        scale finds fewer of such particles.
         """
         told = self.looking_for(diameter_nm, diameter_px, contrast)
         return learning.adapt(told, images, masks, **options)

@@ -1,5 +1,6 @@
 import io
 import zipfile
+from functools import cache
 
 import numpy as np
 import pytest
@@ -130,6 +131,7 @@ def table(n=600, seed=0):
     return numbers, ious
 
 
+@cache
 def scorer():
     return Scorer(fit_trees(*table(), np.ones(600)), (0.1, 0.5, 0.9), (0.0, 0.4, 0.95), 0.45)
 
@@ -142,7 +144,7 @@ def test_trees_as_arrays_say_what_scikit_learn_says():
     theirs = HistGradientBoostingRegressor(**options, l2_regularization=5.0, early_stopping=False, random_state=0)
     theirs.fit(numbers, ious, np.ones(600))
     new = table(500, seed=1)[0]
-    np.testing.assert_allclose(fit_trees(numbers, ious, np.ones(600))(new), theirs.predict(new), atol=1e-6)
+    np.testing.assert_allclose(scorer().trees(new), theirs.predict(new), atol=1e-6)
 
 
 def test_a_scorer_comes_back_from_its_bytes():
@@ -177,19 +179,19 @@ def bomb():
         (b"", "damaged"),
         (b"PK" + bytes(50), "damaged"),
         (bomb(), "unpacks to more"),
-        (changed(value=None), "damaged"),
-        (changed(value=np.array([object()] * 3)), "damaged|pickle"),
-        (changed(roots=np.array([10**6], np.int32)), "roots"),
-        (changed(left=np.zeros(3, np.int32)), "shape"),
-        (changed(base=np.array(np.nan)), "finite"),
-        (changed(confidence=np.array([0, 2, 1.0])), "out of range"),
-        (changed(expected=np.array([0.3, 0.2, 0.4])), "out of range"),
-        (changed(numbers=np.array(["age"])), "other numbers"),
+        ({"value": None}, "damaged"),
+        ({"value": np.array([object()] * 3)}, "damaged|pickle"),
+        ({"roots": np.array([10**6], np.int32)}, "roots"),
+        ({"left": np.zeros(3, np.int32)}, "shape"),
+        ({"base": np.array(np.nan)}, "finite"),
+        ({"confidence": np.array([0, 2, 1.0])}, "out of range"),
+        ({"expected": np.array([0.3, 0.2, 0.4])}, "out of range"),
+        ({"numbers": np.array(["age"])}, "other numbers"),
     ],
 )
 def test_a_damaged_scorer_is_refused(content, reason):
     with pytest.raises(ValueError, match=reason):
-        Scorer.from_bytes(content)
+        Scorer.from_bytes(content if isinstance(content, bytes) else changed(**content))
 
 
 def test_trees_that_lead_back_are_refused():

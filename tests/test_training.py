@@ -452,10 +452,12 @@ def test_fine_tuning_never_gives_worse_than_the_start_whatever_it_learns(trained
             assert [a.tobytes() for a in layer.get_weights()] == [a.tobytes() for a in theirs]
 
 
-def test_a_stage_that_is_no_layer_is_refused(trained, dark_discs):
+def test_a_stage_that_is_no_layer_is_refused_before_anything_is_learned(trained, dark_discs, monkeypatch):
     pairs = dark_discs[0][:1], dark_discs[1][:1]
+    monkeypatch.setattr(training, "windows_of", pytest.fail)
+    stages = [*training.STAGES[:1], "conv_dw_99"]
     with pytest.raises(ValueError, match="the encoder has no layer 'conv_dw_99'"):
-        temlib.fine_tune(trained, *pairs, validation=pairs, stages=["conv_dw_99"], views=1, window=32, progress=False)
+        temlib.fine_tune(trained, *pairs, validation=pairs, stages=stages, views=1, window=32, progress=False)
 
 
 NUMBERS = {"allow_nan": False, "allow_infinity": False}

@@ -225,6 +225,7 @@ def fine_tune(
         When images and masks do not belong together, or a stage names no layer.
     """
     check(images, masks, window)
+    _check_stages(stages, segmenter.model)
     tuned = copy_of(segmenter)
     model, history = tuned.model, tuned.history
     history.append({"stage": 0} | scored(segmenter, validation))
@@ -275,14 +276,19 @@ def held_back(
     return some(False), some(True)
 
 
+def _check_stages(stages: Sequence[str], model: keras.Model) -> None:
+    names = {layer.name for layer in model.get_layer("encoder").layers}
+    for stage in stages:
+        if stage not in names:
+            raise ValueError(f"the encoder has no layer {stage!r}; choose from {', '.join(STAGES)}")
+
+
 def _unfreeze(model: keras.Model, first: str) -> None:
     """Let the decoder and the encoder's layers from one on learn, batch normalisation excepted."""
     import keras
 
     encoder = model.get_layer("encoder")
     names = [layer.name for layer in encoder.layers]
-    if first not in names:
-        raise ValueError(f"the encoder has no layer {first!r}; choose from {', '.join(STAGES)}")
     model.trainable = True
     for part in (layer for layer in model.layers if layer.name.startswith(("encoder", "decoder"))):
         for layer in part.layers:

@@ -56,7 +56,8 @@ def test_a_wider_network_begins_with_what_the_narrow_one_learned(tmp_path, monke
     monkeypatch.setattr(labelled, "of_split", one_micrograph)
     recipe = Recipe(**SMALL, alpha=0.75, courses=(Course(1, 1),))
     wide = labelled.learn(tmp_path, recipe, check_every=1)
-    assert labelled.place(tmp_path, recipe) != labelled.place(tmp_path, replace(recipe, alpha=0.5))
+    others = [replace(recipe, alpha=0.5), replace(recipe, widths=(256, 128, 96, 64, 32)), recipe]
+    assert len({labelled.place(tmp_path, each) for each in others}) == 3
     assert wide.model.count_params() > 1.5 * temlib.load_segmenter("synthetic").model.count_params()
     scene = synthetic.Scene(n_particles=20, diameter_nm=30, overlap=0, clustering=0)
     m = synthetic.simulate(scene, seed=77)
@@ -64,8 +65,9 @@ def test_a_wider_network_begins_with_what_the_narrow_one_learned(tmp_path, monke
 
 
 def test_a_narrower_network_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="greater alpha"):
-        labelled.learn(tmp_path / "new", Recipe(**SMALL, alpha=0.25))
+    for narrower in ({"alpha": 0.25}, {"widths": (64, 32, 24, 16, 8)}):
+        with pytest.raises(ValueError, match="greater alpha or widths"):
+            labelled.learn(tmp_path / "new", Recipe(**SMALL, **narrower))
     assert not (tmp_path / "new").exists()
 
 

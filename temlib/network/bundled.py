@@ -133,7 +133,7 @@ class Recipe:
     batch_size: int = 8
     learning_rate: float = 2e-3
     alpha: float = 0.5
-    widths: tuple[int, ...] = (128, 64, 48, 32, 16)
+    widths: tuple[int, ...] = unet.WIDTHS
     window: int = 192
     target_size: float = 64.0
     micrographs: int = 4000

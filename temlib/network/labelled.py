@@ -152,8 +152,8 @@ class Recipe:
     ----------
     seed : int
         Same seed, same network (where TensorFlow's operations are deterministic).
-    alpha : float
-        Width of the encoder, at least that of the network it begins with.
+    alpha, widths
+        Width of the encoder, and the channels of the decoder: at least those of the network it begins with.
     courses : tuple of Course
         One after the other; Adam's rate begins anew with each (Loshchilov and Hutter, SGDR, 2016, arXiv:1608.03983).
     batch_size, learning_rate
@@ -179,6 +179,7 @@ class Recipe:
 
     seed: int = 2023
     alpha: float = bundled.Recipe.alpha
+    widths: tuple[int, ...] = bundled.Recipe.widths
     courses: tuple[Course, ...] = (Course(2000, 6000), Course(2000, 2000), Course(600, 600, no_micrographs=False))
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -267,7 +268,7 @@ def learn(folder: Path, recipe: Recipe = Recipe(), check_every: int = 1000) -> S
 def _beginning(recipe: Recipe) -> tuple[Segmenter, keras.Model]:
     """Give the segmenter that synthetic micrographs taught, as wide as asked for, and what learns its weights."""
     segmenter = load_segmenter("synthetic", "keras")  # whose weights change; OpenVINO would keep its own
-    encoder, decoder, learner = bundled.network(replace(bundled.Recipe(), alpha=recipe.alpha))
+    encoder, decoder, learner = bundled.network(replace(bundled.Recipe(), alpha=recipe.alpha, widths=recipe.widths))
     model = unet.unet(encoder, decoder)
     unet.widen(segmenter.model, model, _NOISE, recipe.seed)
     return replace(segmenter, model=model, _network=tiling.Started()), learner
@@ -333,6 +334,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe(), a
     told = f", and with what a teacher says of them (weight {recipe.teacher}): ImageNet's encoder, frozen, and three "
     told += "decoders that learned from the same labels; its weights are not in this network"
     simulated = len(datasets.table("simulated").query("split == 'train'"))
+    usual = bundled.Recipe.alpha, bundled.Recipe.widths
     text = _CARD.format(
         **vars(recipe) | {"steps": " and then ".join(str(course.steps) for course in recipe.courses)},
         views_drawn=recipe.micrographs * recipe.synthetic_views,
@@ -340,7 +342,7 @@ def card(segmenter: Segmenter, table: pd.DataFrame, recipe: Recipe = Recipe(), a
         views_none=recipe.no_micrographs * recipe.synthetic_views,
         simulated=simulated,
         drawn_nothing=_NOTHING,
-        compared="as large and as fast as" if recipe.alpha == bundled.Recipe.alpha else "wider and slower than",
+        compared="as large and as fast as" if (recipe.alpha, recipe.widths) == usual else "wider and slower than",
         parameters=segmenter.model.count_params(),
         kinds=", ".join(f"{share:.1%} `{kind}`".replace("%", " %") for kind, (_, share) in _KINDS.items()),
         both=" and ".join(f"`{kind}`" for kind in _IN_BOTH_CONTRASTS),
@@ -363,6 +365,7 @@ def _filled(text: str) -> str:
 def place(folder: Path, recipe: Recipe) -> Path:
     """Give the folder of one training."""
     width = "" if recipe.alpha == bundled.Recipe.alpha else f"_alpha_{recipe.alpha}"
+    width += "" if recipe.widths == bundled.Recipe.widths else f"_widths_{'_'.join(map(str, recipe.widths))}"
     return folder / f"{'with' if recipe.teacher else 'without'}_teacher_{recipe.seed}{width}"
 
 

@@ -183,7 +183,9 @@ def widen(source: keras.Model, target: keras.Model, noise: float = 0.0, seed: in
         for narrow, wide in zip(source.weights, target.weights, strict=True)
         for n, m in zip(narrow.shape, wide.shape)
     ):
-        raise ValueError("a network cannot be made narrower than the one that it begins with; pass a greater alpha")
+        raise ValueError(
+            "a network cannot be made narrower than the one that it begins with; pass a greater alpha or widths"
+        )
     rng = np.random.default_rng(seed)
     for narrow, wide in zip(source.weights, target.weights, strict=True):
         weights, kernel = np.asarray(narrow), "kernel" in wide.path

@@ -441,7 +441,17 @@ def test_numbers_of_the_changelog_are_those_of_the_tables():
         gain = flips - cells.loc[reference]
         words.append(f"{form.format(gain.mean())} (better in {(gain > 0).sum()} of 9)")
     words.append(f"changes its IoU by {(averaged - first.to_numpy()).mean():+.3f} (one fold")
-    assert all(each in " ".join(evidence.split()) for each in words)
+    for setting, form in (
+        ("batches of 16", "batches of 16 by {:+.3f}"),
+        ("twice the views, half the passes", "half the passes by {:+.3f} (one fold, three seeds each)"),
+    ):
+        words.append(form.format((cells.loc[setting] - cells.loc["one decoder"].loc[[0]]).mean()))
+    wide = cells.loc["twice the decoder's channels"]
+    gain, other = (wide - cells.loc[reference] for reference in ("one decoder", "default"))
+    of_one = f"one decoder by {gain.mean():+.3f} in nine cells (better in {(gain > 0).sum()}; "
+    words.append(f"{of_one}{gain.min():+.3f} to {gain.max():+.3f})")
+    words.append(f"default by {other.mean():+.3f} (better in {(other > 0).sum()})")
+    assert [each for each in words if each not in " ".join(evidence.split())] == []
     cells = pd.read_csv(MEASURED / "default.csv").set_index(["setting", "fold", "seed"])[["iou", "f1"]]
     heavy = cells.loc["default, boundaries count five times"]
     gain = heavy - cells.loc["default"].reindex(heavy.index)

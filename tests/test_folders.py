@@ -127,6 +127,16 @@ def test_kinds_that_hold_no_micrograph_are_left_alone_and_counted(tmp_path, caps
     assert "a.txt: files of type '.txt' are not read" in capsys.readouterr().err
 
 
+def test_folders_in_a_folder_are_said_to_be_left_out(tmp_path):
+    write(tmp_path / "m.tif")
+    assert find_inputs([tmp_path]).notes == []
+    for name in ("a", "b", ".hidden", "movie.zspy"):
+        (tmp_path / name).mkdir()
+    assert segment(tmp_path / "m.tif", "--out", tmp_path / "aa_results") == 0
+    (note,) = [note for note in find_inputs([tmp_path]).notes if "not looked into" in note]
+    assert note.startswith(f"{tmp_path}: folders in it are not looked into (a/ and 1 more);")
+
+
 @pytest.mark.parametrize("change", [lambda grey: grey, lambda grey: grey // 2 + 20, lambda grey: 255 - grey])
 def test_an_exported_picture_and_its_micrograph_are_one(change, tmp_path, capsys):
     temlib.save_micrograph(micrograph(picture(), 0.5), tmp_path / "in" / "a.hspy")

@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import temlib
 from temlib.files.grey_levels import GreyLevels, normalise
 from temlib.files.micrographs import as_array, micrograph, with_axes_of
+from temlib.files.reading import READABLE
 from temlib.writing import write_atomically
 
 
@@ -97,7 +98,15 @@ def test_a_single_image_mrc_is_read(tmp_path):
     assert temlib.pixel_size_of(loaded) == pytest.approx((0.5, 0.5))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
+def test_an_empty_file_of_any_kind_is_said_to_be_empty(tmp_path):
+    for kind in READABLE:
+        if kind != "zspy":  # a folder
+            (tmp_path / f"a.{kind}").touch()
+            with pytest.raises(temlib.MicrographError, match=rf"^a\.{kind}: is empty \(0 bytes\)"):
+                temlib.load_micrograph(tmp_path / f"a.{kind}")
+
+
+@pytest.mark.parametrize("content", [b"not an image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
 def test_damaged_files_are_named(tmp_path, content):
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(temlib.MicrographError, match=r"broken\.png: cannot be read") as caught:

@@ -95,6 +95,8 @@ def _check_kind(path: Path, suffix: str, reader: str | None) -> None:
     for part in [path, *(path.parent.glob(f"{escape(path.stem)}_*.ser") if suffix == "emi" else ())]:
         if not (part.is_file() or part.is_dir()):  # a pipe, say, from which nothing ever comes
             raise MicrographError(f"{part}: is no file; name a file")
+        if part.is_file() and not part.stat().st_size:
+            raise MicrographError(f"{part.name}: is empty (0 bytes); copy it again")
 
 
 def _read(path: Path, reader: str, lazy: bool) -> list[dict[str, Any]]:

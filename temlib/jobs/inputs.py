@@ -54,8 +54,8 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
     """Find the micrographs among files and folders.
 
     Of a folder: the files in it, hidden ones and those of kinds that :func:`temlib.load_micrograph` does
-    not read left out. Then, of all: what temlib itself wrote is left alone. An ``.emi`` and its series
-    ``_1.ser``, ``_2.ser``, ... are one micrograph, read from the ``.emi``. Files of one folder and stem
+    not read left out; not those of folders in it, which a note says. Then, of all: what temlib itself wrote is
+    left alone. An ``.emi`` and its series ``_1.ser``, ``_2.ser``, ... are one micrograph, read from the ``.emi``. Files of one folder and stem
     that show the same picture (of the same proportions, grey levels with a correlation above 0.9, inverted
     or not) are one micrograph, read from the file that has a pixel size, or else from the more original
     kind: of a microscope's software before tif before png before others.
@@ -66,7 +66,7 @@ def find_inputs(paths: Sequence[Path]) -> Inputs:
         When no micrograph is left, or a folder cannot be looked into.
     """
     files = list(dict.fromkeys(file for path in paths for file in _listed(path)))
-    notes: list[str] = []
+    notes = [note for path in paths if path.is_dir() for note in _deeper(path)]
     for leave_out in (_own, partial(_of_other_kinds, {path for path in paths if not path.is_dir()})):
         left = leave_out(files)
         files, notes = [file for file in files if file not in left], notes + _summed_up(left)
@@ -144,6 +144,27 @@ def _listed(path: Path) -> Iterator[Path]:
         )
     except OSError as error:
         raise RunError(f"{path}: cannot be looked into ({error.strerror}); check the folder") from error
+
+
+def _deeper(path: Path) -> Iterator[str]:
+    """Say of a folder that there are folders in it that are not looked into; those of temlib's results are not said."""
+    if path.suffix.lower() == _ZARR:
+        return
+    folders = [
+        each.name
+        for each in sorted(path.iterdir())
+        if each.is_dir() and not each.name.startswith(".") and each.suffix.lower() != _ZARR and not _holds_results(each)
+    ]
+    if folders:
+        more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
+        yield f"{path}: folders in it are not looked into ({folders[0]}/{more}); name what else to segment"
+
+
+def _holds_results(folder: Path) -> bool:
+    try:
+        return bool(results_in(folder))
+    except OSError:  # that it may not be looked into matters to nobody
+        return False
 
 
 def _own(files: Sequence[Path]) -> dict[Path, str]:

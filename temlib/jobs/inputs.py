@@ -53,12 +53,12 @@ class Inputs:
 def find_inputs(paths: Sequence[Path]) -> Inputs:
     """Find the micrographs among files and folders.
 
-    Of a folder: the files in it, hidden ones and those of kinds that :func:`temlib.load_micrograph` does
-    not read left out; not those of folders in it, which a note says. Then, of all: what temlib itself wrote is
-    left alone. An ``.emi`` and its series ``_1.ser``, ``_2.ser``, ... are one micrograph, read from the ``.emi``. Files of one folder and stem
-    that show the same picture (of the same proportions, grey levels with a correlation above 0.9, inverted
-    or not) are one micrograph, read from the file that has a pixel size, or else from the more original
-    kind: of a microscope's software before tif before png before others.
+    Of a folder: the files in it, hidden ones and those of kinds that :func:`temlib.load_micrograph` does not
+    read left out; not those of folders in it, which a note says. Then, of all: what temlib itself wrote is left
+    alone. An ``.emi`` and its series ``_1.ser``, ``_2.ser``, ... are one micrograph, read from the ``.emi``.
+    Files of one folder and stem that show the same picture (of the same proportions, grey levels with a
+    correlation above 0.9, inverted or not) are one micrograph, read from the file that has a pixel size, or
+    else from the more original kind: of a microscope's software before tif before png before others.
 
     Raises
     ------

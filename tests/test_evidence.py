@@ -20,6 +20,7 @@ from tests.benchmarks import (
     corrected,
     coverage,
     holes,
+    learned_supports,
     linkers,
     many_labels,
     min_confidence,
@@ -587,6 +588,27 @@ def test_what_many_labels_take_and_give_is_what_was_measured():
     gain = iou[1] - iou[3]
     said = " ".join(section.split())
     assert f"by {gain.mean():+.3f} on average ({gain.min():+.3f} to {gain.max():+.3f})" in said
+
+
+def test_what_supports_alone_would_teach_is_what_was_measured():
+    section = (ROOT / "docs" / "evidence.md").read_text().split("**What supports alone")[1].split("**What a teacher")[0]
+    table, known = pd.read_csv(learned_supports.TABLE), pd.read_csv(carried.TABLE)
+    assert table.groupby("network")["name"].size().tolist() == 3 * [36 + 9 + 3 * 12 + carried.SOOT]
+    assert [line for line in learned_supports.lines(table, known) if line not in section] == []
+    before = known.query("network == 'synthetic'").groupby("data")[["iou", "f1"]].mean()
+    gain = table.groupby(["network", "data"])[["iou", "f1"]].mean() - before
+    said = " ".join(section.split())
+    mean = gain.groupby(level="data").mean()
+    for words in (
+        f"the diameter told {mean.loc['supported, told diameter', 'f1']:+.2f}",
+        f"nothing told {mean.loc['supported, told nothing', 'f1']:+.2f}",
+        f"IoU on `emps` {mean.loc['emps', 'iou']:+.2f}, F1 {mean.loc['emps', 'f1']:+.2f}",
+        f"contrast told, {mean.loc['supported, told diameter and contrast', 'f1']:+.2f}",
+    ):
+        assert words in said
+    up = gain.xs("supported, told diameter", level="data")["f1"] > 0
+    assert up.all()
+    assert (gain.xs("emps", level="data") < 0).all(axis=None)
 
 
 def test_boxes_by_overlap_are_those_of_the_table():

@@ -124,6 +124,19 @@ def test_a_palm_neither_ends_a_stroke_nor_paints_one(browser, lab, tmp_path):
     page.close()
 
 
+def test_ends_of_a_scale_bar_stay_on_their_micrograph(browser, lab):
+    page = open_painter(browser, lab)
+    page.locator(".temlib-painter button[data-tool='scale bar']").click()
+    for point in on_screen(page, (20, 60), (80, 60)):
+        page.mouse.click(*point)
+    page.locator(".temlib-painter .ask").wait_for()
+    page.locator(".temlib-painter button[data-do=next]").click()
+    page.locator(".temlib-painter .count", has_text="2 of 2").wait_for()
+    page.locator(".temlib-painter .ask").wait_for(state="hidden", timeout=10_000)
+    assert page.locator(".temlib-painter svg g path").count() == 0
+    page.close()
+
+
 def inside(mask):
     """Where a stroke lies well inside particles, and where well on the background."""
     from scipy.ndimage import binary_erosion

@@ -102,6 +102,7 @@ function render({ model, el }) {
       picture.getContext("2d").drawImage(grey.bitmap, 0, 0);
       pixels = marks.getContext("2d").createImageData(width, height);
       [stroke, bar] = [null, []];
+      markBar();
       fit();
     }
     if ((!line.fromHere() || line.upToDate() || grey) && !stroke) {

@@ -146,7 +146,7 @@ def test_bad_files_are_refused_in_one_line(made, files, tmp_path):
         ((files[0], tmp_path / "a.csv", short), "name those of one movie"),
         ((files[0], tmp_path / "a.txt"), "ends in .csv"),
         ((files[0], tmp_path / "a.csv", image), "image.tif: is one image, not a movie"),
-        ((files[1], tmp_path / "a.csv"), "movie.zspy: frame 0: .* look like grey levels"),
+        ((files[1], tmp_path / "a.csv"), "movie.zspy: frame 0: .* look like grey levels; .* segment MOVIE --particles"),
     ]:
         with pytest.raises(TemlibError, match=reason) as caught:
             track_movie(*names, progress=False)

@@ -46,6 +46,7 @@ Rows = dict[str, np.ndarray]
 EVENTS = ("appears", "splits from", "leaves", "merges into", "dissolves")
 """What may happen to a particle: the first two as it begins, the others as it ends."""
 
+_NUMBER_FIRST = "number particles first: segmenter.particles(movie), or temlib segment MOVIE --particles"
 _NOISE = 0.5  # of neighbouring pixels differ, at the most, where they number particles
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6}
 _SECONDS |= {"ns": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
@@ -155,7 +156,7 @@ class Tracker:
         if labels.min() < 0:
             raise MicrographError(f"{where}; got {labels.min()}; number them anew")
         if self.frame == 0 and (labels[:, 1:] != labels[:, :-1]).mean() > _NOISE:
-            raise MicrographError(f"{where}; these look like grey levels; pass what segmenter.particles(movie) gives")
+            raise MicrographError(f"{where}; these look like grey levels; {_NUMBER_FIRST}")
         dropped = image is not None and is_dropped(image)
         if not dropped:
             self._first, self._last = (self.frame if self._first < 0 else self._first), self.frame
@@ -375,8 +376,8 @@ def open_numbered(particles: Any) -> Any:
         "is a movie without frames; pass one with two or more": len(shape) == 3 and shape[0] == 0,
         "is one frame, not a movie; measure it with temlib.measure_particles": is_one,
         f"a movie has frames, rows and columns; got shape {tuple(shape)}": len(shape) != 3 or 0 in shape,
-        "is a mask that does not tell particles apart; use segmenter.particles(movie)": kind == "b",
-        f"holds {stack.data.dtype}, no numbered particles; use segmenter.particles(movie)": kind not in "iu",
+        f"is a mask that does not tell particles apart; {_NUMBER_FIRST}": kind == "b",
+        f"holds {stack.data.dtype}, no numbered particles; {_NUMBER_FIRST}": kind not in "iu",
     }
     for flaw, is_so in flaws.items():
         if is_so:

@@ -163,6 +163,7 @@ def test_scale_bar_and_diameter_are_told_with_a_click_and_a_line(browser, tmp_pa
         page.locator(".temlib-painter button[data-tool='scale bar']").click()
         page.locator(".temlib-painter .ask").wait_for(timeout=60_000)
         assert page.locator(".temlib-painter svg g path").count() == 2
+        assert page.locator(".temlib-painter .message.wrong").count() == 0
         value, unit = (page.locator(f".temlib-painter .ask {kind}").input_value() for kind in ("input", "select"))
         assert float(value) * float(unit) == length_nm
         page.screenshot(path=tmp_path / "bar.png")

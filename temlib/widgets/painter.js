@@ -144,7 +144,7 @@ function render({ model, el }) {
       length === null ? "pixel size unknown" : `${Number(length.toPrecision(4))} nm per pixel (${now.pixel_size_source})`;
     find(".sought").textContent = now.diameter;
     find(".message").textContent = now.message || hint(now);
-    find(".message").classList.toggle("wrong", now.message !== "");
+    find(".message").classList.toggle("wrong", now.message !== "" && !now.scale_bar);
     find(".saved").textContent = `Saved in ${now.folder}.`;
     stage.dataset.answered = now.answered[1];
     line.showBusy();

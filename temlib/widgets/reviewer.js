@@ -183,8 +183,8 @@ function render({ model, el }) {
     const labels = model.get("_labels");
     if (labels !== shownLabels) {
       shownLabels = labels;
-      version = labels.version;
       numbers = (await decode(labels.png)).numbers();
+      version = labels.version; // not before: a frame drawn meanwhile would keep the old outlines as the new ones
     }
     while (patches.length) {
       const patch = patches.shift();
@@ -194,12 +194,12 @@ function render({ model, el }) {
         patches.length = 0;
         return;
       }
-      version = patch.to;
       const found = await decode(patch.png);
       const [part, { width, height }] = [found.numbers(), found.bitmap];
       const [top, left] = patch.place;
       for (let y = 0; y < height; y++)
         numbers.set(part.subarray(y * width, (y + 1) * width), (top + y) * picture.width + left);
+      version = patch.to;
     }
   }
 

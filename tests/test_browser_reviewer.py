@@ -230,6 +230,57 @@ def test_the_keyboard_alone_suffices(browser, lab, tmp_path):
     page.close()
 
 
+TWO = """
+import numpy as np
+import temlib
+from tests.test_review import drawn, image_of
+
+second = np.pad(np.where(drawn() == drawn()[16, 20], drawn(), 0), ((0, 0), (0, 40)))
+images = [image_of(drawn()), image_of(second)]
+reviewer = temlib.ParticleReviewer(images, "reviewed", particles=[drawn(), second])
+reviewer
+"""
+
+# A browser that takes longer to decode a picture than to draw a frame, as it does with large ones.
+SLOWLY = """() => {
+  const decoded = window.createImageBitmap;
+  window.createImageBitmap = async (...given) => {
+    const made = await decoded(...given);
+    await new Promise((done) => setTimeout(done, 200));
+    return made;
+  };
+}"""
+
+# The bounds of what is drawn in colour on the micrograph, in pixels of the screen: left, top, right, bottom.
+DRAWN = """() => {
+  const canvas = document.querySelector(".temlib-reviewer canvas.outlines");
+  const { left, top, width } = canvas.getBoundingClientRect();
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let i = 0; i < data.length / 4; i++) {
+    if (data[4 * i + 3] < 255) continue;
+    const [x, y] = [i % canvas.width, Math.floor(i / canvas.width)];
+    [x0, y0, x1, y1] = [Math.min(x0, x), Math.min(y0, y), Math.max(x1, x), Math.max(y1, y)];
+  }
+  return [x0, y0, x1, y1].map((at, i) => (at * width) / canvas.width + (i % 2 ? top : left));
+}"""
+
+
+def test_outlines_are_those_of_the_micrograph_that_is_shown(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    with jupyterlab(tmp_path, TWO) as address:
+        page = open_reviewer(browser, address)
+        counted(page, 5)
+        page.evaluate(SLOWLY)
+        page.locator(".temlib-reviewer .stage").focus()
+        page.keyboard.press("PageDown")
+        counted(page, 1)
+        rows, columns = np.nonzero(drawn() == drawn()[16, 20])
+        ends = on_screen(page, (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1))
+        assert page.evaluate(DRAWN) == pytest.approx(np.ravel(ends).tolist(), abs=2)
+        page.close()
+
+
 def test_two_views_of_one_reviewer_show_the_same_whichever_is_used(browser, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     with jupyterlab(tmp_path, CELL.replace("\nreviewer\n", "\ndisplay(reviewer)\nreviewer\n")) as address:

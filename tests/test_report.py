@@ -209,6 +209,20 @@ def test_proposals_left_out_are_a_pale_histogram_and_stand_in_the_record(image, 
     assert (pale.get_data().values - pale.get_data().baseline).sum() == 4
 
 
+def test_a_large_proposal_left_out_does_not_squeeze_what_is_counted_into_one_bar(image, labels):
+    table = measure_particles(labels, image)
+
+    def counted(left_out):
+        figure = report_figure(image, labels, table, left_out=left_out)
+        bars = next(patch for patch in figure.axes[1].patches if isinstance(patch, mpl.patches.StepPatch)).get_data()
+        return np.diff(bars.edges)[0], bars.edges[-1], np.count_nonzero(bars.values)
+
+    (narrow, _, bars), (width, last, still) = counted([]), counted([200.0])
+    assert width == pytest.approx(narrow, rel=0.1)
+    assert last == pytest.approx(200)
+    assert still >= bars - 1 > 0
+
+
 def test_long_pixels_are_drawn_in_their_true_proportions_with_a_true_bar(labels):
     image = micrograph(np.random.default_rng(0).normal(size=labels.shape), (0.5, 2.0))
     figure = report_figure(image, labels, measure_particles(labels, image))

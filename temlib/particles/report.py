@@ -322,7 +322,7 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     else:
         column, sizes, numbers = distribution.column, distribution.sizes, distribution.counts
     words, unit = column.rsplit("_", 1)
-    edges = np.histogram_bin_edges(np.concatenate([sizes, left_out]), _bins(sizes))
+    edges = _edges(sizes, left_out)
     counts, _ = np.histogram(sizes, edges, weights=numbers)
     style: dict[str, Any] = {"fill": True, "edgecolor": "white", "linewidth": 0.5}
     axes.stairs(counts, edges, facecolor=COLOURS["found"], **style)
@@ -344,9 +344,12 @@ def _draw_sizes(axes: Axes, counted: pd.DataFrame, distribution: SizeDistributio
     _dress(axes, f"{words.replace('_', ' ')} [{unit}]", "number of particles")
 
 
-def _bins(sizes: np.ndarray) -> int:
-    """Give the number of bins that numpy finds, within reason: one stray size asks for millions."""
-    return min(max(len(np.histogram_bin_edges(sizes, "auto")) - 1, 1), _MOST_BINS)
+def _edges(sizes: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Give bins as wide as numpy finds for what is counted, within reason: one stray size asks for millions."""
+    every = np.concatenate([sizes, left_out])
+    span = np.histogram_bin_edges(every, 1)
+    width = np.diff(np.histogram_bin_edges(sizes if len(np.unique(sizes)) > 1 else every, "auto")[:2])[0]
+    return np.linspace(span[0], span[-1], int(np.clip(np.rint(np.diff(span)[0] / width), 1, _MOST_BINS)) + 1)
 
 
 def _draw_median(axes: Axes, distribution: SizeDistribution, height: float) -> None:

@@ -344,9 +344,11 @@ def test_a_folder_of_files_is_gone_through(two, tmp_path):
     painter = temlib.LabelPainter(tmp_path, tmp_path)
     assert (painter._state["name"], painter._state["count"]) == ("a", 3)
     painter.paint("particle", [[5, 5]])
-    assert "c.tif: cannot be read" in ask(painter, "go", step=-1)
+    assert "c is passed over: c.tif: cannot be read" in ask(painter, "go", step=-1)
+    assert painter._state["name"] == "b"
+    assert ask(painter, "go", step=-1) == ""
     assert painter._state["name"] == "a"
-    ask(painter, "go", step=1)
+    assert ask(painter, "go", step=1) == ""
     assert painter._state["name"] == "b"
     assert len(temlib.LabelPainter(tmp_path, tmp_path)._names) == 3, "its own files are no micrographs"
 

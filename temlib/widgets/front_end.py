@@ -95,6 +95,15 @@ class MicrographWidget(anywidget.AnyWidget):
             else:
                 yield index, opened
 
+    def _step(self, message: dict[str, Any]) -> None:
+        """Turn to the next micrograph that can be opened, or the one before, and say which ones cannot."""
+        n, flaws = len(self._names), dict[str, MicrographError]()
+        step = 1 if int(message["step"]) > 0 else -1
+        next(self._readable(((self._index + step * far) % n for far in range(1, n + 1)), flaws, show=True), None)
+        if flaws:
+            passed = "; ".join(f"{name} is passed over: {one_line(error, 200)}" for name, error in flaws.items())
+            self._show(f"{passed[:400]}. {self._state['message']}".strip())
+
     def _receive(self, message: dict[str, Any]) -> None:
         """Do what the front end asks for; what cannot be done is said under the picture."""
         self._answered = [message.get("view", ""), message.get("serial", 0)]

@@ -221,7 +221,7 @@ class LabelPainter(MicrographWidget):
             self.accept()
             self._go_on()
         elif wish == "go":
-            self.show((self._index + int(message["step"])) % len(self._names))
+            self._step(message)
         elif wish == "diameter":
             self.look_for(*message["points"])
         elif wish == "read scale bar":

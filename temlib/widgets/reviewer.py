@@ -253,7 +253,7 @@ class ParticleReviewer(MicrographWidget):
             self._shown = (None, None, None)
             self._show()
         elif wish == "go":
-            self._step(1 if int(message["step"]) > 0 else -1)
+            self._step(message)
         else:
             raise ValueError(f"{wish!r} is nothing that the reviewer does")
 
@@ -281,15 +281,6 @@ class ParticleReviewer(MicrographWidget):
                 return index
             flaws[reviewed.name] = MicrographError(f"{reviewed.name}: {NO_PARTICLES}")
         raise next(iter(flaws.values()))
-
-    def _step(self, step: int) -> None:
-        """Turn to the next micrograph that can be opened, and say which ones cannot."""
-        n, flaws = len(self._names), dict[str, MicrographError]()
-        order = ((self._index + step * far) % n for far in range(1, n + 1))
-        next(self._readable(order, flaws, show=True), None)
-        if flaws:
-            passed = "; ".join(f"{name} is passed over: {one_line(error, 200)}" for name, error in flaws.items())
-            self._show(f"{passed[:400]}. {self._here.message}".strip())
 
     def _taken_up(self, index: int, name: str, image: Any) -> Reviewed:
         given = None if self._given is None else self._given[index]

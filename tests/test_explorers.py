@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import temlib
 from temlib.datasets import Annotated
+from temlib.palette import COLOURS
 from temlib.synthetic import Scene, movie, simulate
 from temlib.widgets import explorers, pictures
 
@@ -188,6 +189,14 @@ def test_tracks_of_a_csv_file_are_drawn_on_an_array_as_on_the_signal(tmp_path, m
     assert len(signal) == number
     for one, other in zip(signal, array, strict=True):
         np.testing.assert_allclose(one, other)
+
+
+def test_ways_are_of_the_colour_of_what_is_found_and_the_chosen_one_is_wider():
+    film = movie(Scene(size_px=64, n_particles=3, diameter_nm=6), 4, 1)
+    figure = pictures.tracks(temlib.track_particles(film.labels), film.image, 3, 2)
+    ways = [line for line in figure.axes[0].lines if line.get_marker() != "o"]
+    assert {line.get_color() for line in figure.axes[0].lines} == {COLOURS["found"]}
+    assert sorted(line.get_linewidth() for line in ways)[-2:] == [1, 2.5]
 
 
 @pytest.mark.parametrize("number", [0, 1, 6])

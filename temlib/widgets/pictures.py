@@ -177,10 +177,10 @@ def tracks(table: pd.DataFrame, movie: Any, frame: int, track: int) -> Figure:
     drift = here[[f"drift_y_{unit}", f"drift_x_{unit}"]].to_numpy()[:1].sum(axis=0)
     recent = table[(table["frame"] <= frame) & (table["frame"] > frame - _TAIL) & table["track"].isin(here["track"])]
     for number, rows in recent.groupby("track"):
-        colour = COLOURS["found"] if number == track else COLOURS["truth"]
+        wide = 2.5 if number == track else 1
         way = (rows[[f"y_{unit}", f"x_{unit}"]].to_numpy() + drift) / pixel
-        left.plot(way[:, 1], way[:, 0], color=colour, linewidth=1)
-        left.plot(way[-1, 1], way[-1, 0], "o", color=colour, markersize=2)
+        left.plot(way[:, 1], way[:, 0], color=COLOURS["found"], linewidth=wide)
+        left.plot(way[-1, 1], way[-1, 0], "o", color=COLOURS["found"], markersize=2 * wide)
     left.set(xlim=(-0.5, movie.data.shape[2] - 0.5), ylim=(movie.data.shape[1] - 0.5, -0.5))
     of_track = table[table["track"] == track]
     right.plot(of_track["frame"], of_track[f"equivalent_diameter_{unit}"], ".", color=COLOURS["found"], markersize=3)

@@ -137,6 +137,20 @@ def test_ends_of_a_scale_bar_stay_on_their_micrograph(browser, lab):
     page.close()
 
 
+def test_a_space_bar_let_go_elsewhere_holds_nothing(browser, lab):
+    page = open_painter(browser, lab)
+    drag(page, (20, 20), (40, 20))
+    answered(page, 1)
+    before = page.evaluate(COUNT, "marks")
+    page.keyboard.down(" ")
+    page.locator(".jp-CodeCell .cm-content").last.click()
+    page.keyboard.up(" ")
+    drag(page, (20, 60), (40, 60))
+    answered(page, 2)
+    assert page.evaluate(COUNT, "marks") == 2 * before
+    page.close()
+
+
 def inside(mask):
     """Where a stroke lies well inside particles, and where well on the background."""
     from scipy.ndimage import binary_erosion

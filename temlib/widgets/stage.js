@@ -186,4 +186,7 @@ function listenToKeys(root, keys, hold, isTyping) {
   root.addEventListener("keyup", (event) => {
     if (event.key === " ") hold(false);
   });
+  root.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!root.contains(relatedTarget)) hold(false); // whoever has the focus now hears of the key's end
+  });
 }

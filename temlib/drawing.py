@@ -236,19 +236,16 @@ def scale_bar(pixel_size_nm: float, corner: str = "lower right") -> ScaleBar:
 
 
 def _free_corner(image: np.ndarray) -> str:
-    """Give the first corner with nothing, or least, burnt in, which may be the picture's own scale bar."""
+    """Give the first corner in which nothing is burnt in, which may be the picture's own scale bar."""
     if not has_8_bits(image):
         return "lower right"
     height, width = (round(share * edge) for share, edge in zip(_CORNER, image.shape, strict=True))
     rows = {"lower": slice(image.shape[0] - height, None), "upper": slice(0, height)}
     columns = {"right": slice(image.shape[1] - width, None), "left": slice(0, width)}
-    burnt_px: dict[str, int] = {}
     for vertical, horizontal in product(rows, columns):
-        corner = f"{vertical} {horizontal}"
-        burnt_px[corner] = int(find_marks(image[rows[vertical], columns[horizontal]], read=False).sum())
-        if not burnt_px[corner]:
-            break
-    return min(burnt_px, key=burnt_px.__getitem__)
+        if not find_marks(image[rows[vertical], columns[horizontal]], read=False).any():
+            return f"{vertical} {horizontal}"
+    return "lower right"
 
 
 def _draw_mask(axes: Axes, mask: np.ndarray, colour: str, fill: bool) -> None:

@@ -266,14 +266,11 @@ def test_a_legend_is_no_wider_than_its_figure(dark_discs):
         assert len(figure.legends) == 1
 
 
-@pytest.mark.parametrize(
-    ("burnt_in", "corner"),
-    [((), "lower right"), ((100, 0, 0, 0), "lower left"), ((100, 100, 100, 60), "upper left")],
-)
+@pytest.mark.parametrize(("burnt_in", "corner"), [(False, "lower right"), (True, "lower left")])
 def test_a_scale_bar_does_not_hide_the_picture_s_own(burnt_in, corner):
     picture = np.random.default_rng(0).integers(90, 130, (400, 500)).astype(np.uint8)
-    for length, row, column in zip(burnt_in, (360, 360, 30, 30), (380, 20, 380, 20), strict=False):
-        picture[row : row + 12, column : column + length] = 255
+    if burnt_in:
+        picture[360:372, 380:480] = 255
     image = micrograph(picture, 0.5)
     _, axes = mpl.pyplot.subplots()
     drawing.show_micrograph(axes, image)

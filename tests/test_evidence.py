@@ -206,6 +206,9 @@ def test_seconds_are_told_as_measured():
     )
     finest = 4 * table.query("what == 'openvino'").set_index("edge")["network"]
     assert f"about {finest[1024]:.1f}, {finest[2048]:.1f} and {finest[4096]:.0f} s" in prose
+    network = table.pivot_table(index="edge", columns="what", values="network")
+    times = (network["segmentation_models_pytorch"] / network["keras"]).dropna()
+    assert "{:.0f}, {:.0f} and {:.0f} times as long as the bare network with Keras".format(*times) in prose
     crowd = table.set_index("what").loc["25,000 particles"]
     assert min(crowd[["particles", "table"]]) > 3
     separated = f"{crowd['found']:,.0f} particles, separation takes {crowd['particles']:.2f} s"

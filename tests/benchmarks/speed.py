@@ -1,9 +1,10 @@
 """From an array in memory to a table of particles: the seconds of each step, beside the bare network in the same run.
 
 Synthetic micrographs of 1024, 2048 and 4096 px with 200 particles a megapixel, through Keras and OpenVINO, each in a
-process of its own whose peak memory is told; Otsu's threshold with scikit-image's watershed beside them; and a mask of
-25,000 particles, told apart, measured and made a distribution of. Ratios are to the bare network at native resolution:
-the seconds depend on the machine and on what else it does.
+process of its own whose peak memory is told; Otsu's threshold with scikit-image's watershed beside them, and, where
+it is installed, a network of segmentation_models_pytorch with random weights (a U-Net, MobileNet v2, which gives a
+mask and no particles); and a mask of 25,000 particles, told apart, measured and made a distribution of. Ratios are to
+the bare network at native resolution: the seconds depend on the machine and on what else it does.
 
 Five minutes on two cores. Writes temlib/data/measured/speed.csv row by row; a rerun continues.
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -86,6 +88,19 @@ def by_threshold(edge: int) -> dict[str, float]:
     return row | {"found": labels.max(), "memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 
 
+def by_pytorch(edge: int) -> dict[str, float]:
+    """Measure the network that a script of segmentation_models_pytorch would take."""
+    import segmentation_models_pytorch
+    import torch
+
+    network = segmentation_models_pytorch.Unet("mobilenet_v2", encoder_weights=None, in_channels=1).eval()
+    image = torch.from_numpy(micrograph(edge).astype(np.float32))[None, None]
+    with torch.inference_mode():
+        network(image[..., :512, :512])
+        row = {"network": seconds(lambda: network(image), REPEATS[edge])[0]}
+    return row | {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
 def of_crowd() -> dict[str, float]:
     """Measure the steps of a mask of 25,000 particles."""
     y, x = np.mgrid[: 24 * CROWD, : 24 * CROWD] % 24 - 11.5
@@ -104,7 +119,8 @@ def lines(table: pd.DataFrame) -> list[str]:
     return [
         f"| {row['what']} | {row['edge']} | "
         + " | ".join("" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in columns)
-        + f" | {row['found']:,.0f} | {row['memory_gb']:.1f} | {'' if pd.isna(times) else f'{times:.1f}'} |"
+        + (" | " if pd.isna(row["found"]) else f" | {row['found']:,.0f}")
+        + f" | {row['memory_gb']:.1f} | {'' if pd.isna(times) else f'{times:.1f}'} |"
         for row, times in zip(table.to_dict("records"), ratio, strict=True)
     ]
 
@@ -117,6 +133,8 @@ def main() -> None:
     results = Results(MEASURED / "speed.csv", ("what", "edge"), "%.3g")
     wanted = [(runtime, edge, "of_frame", (edge, runtime)) for edge in EDGES for runtime in RUNTIMES]
     wanted += [("Otsu and watershed", edge, "by_threshold", (edge,)) for edge in EDGES]
+    if find_spec("segmentation_models_pytorch"):
+        wanted += [("segmentation_models_pytorch", edge, "by_pytorch", (edge,)) for edge in EDGES]
     wanted += [("25,000 particles", 24 * CROWD, "of_crowd", ())]
     for what, edge, function, arguments in wanted:
         if not results.has(what, edge):
